@@ -1,0 +1,45 @@
+//! Waxseal signs outgoing mail with DKIM and looks after the keys it signs with.
+//!
+//! The map of the house, from the ground up. A module uses modules of lower lines only; docs/architecture.md says why,
+//! and tests/architecture.rs holds it.
+//!
+//! Words everyone uses: [`names`], [`clock`], [`finding`].
+//!
+//! Protocols, pure (bytes and facts in, values out): [`message`] as received, [`milter`] on the wire, [`dkim`]
+//! signatures, keys and records.
+//!
+//! Decisions, pure: [`policy`] (who is signed, with what, and why not), [`manifest`] (what a domain's keys are),
+//! [`config`] (what is on disk, and what runs).
+//!
+//! Adapters, the only I/O: [`files`], [`keystore`], [`dns`], [`observe`].
+//!
+//! Services: [`filter`], one message through policy, keys and signing.
+//!
+//! Shells: [`daemon`] is `waxseald`, [`cli`] is `waxseal`.
+
+pub mod clock;
+pub mod finding;
+pub mod names;
+
+pub mod dkim;
+pub mod message;
+pub mod milter;
+
+pub mod config;
+pub mod manifest;
+pub mod policy;
+
+pub mod dns;
+pub mod files;
+pub mod keystore;
+pub mod observe;
+
+pub mod filter;
+
+pub mod cli;
+pub mod daemon;
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!("choose a crypto backend: the feature aws-lc-rs (default) or ring");
+#[cfg(all(feature = "aws-lc-rs", feature = "ring"))]
+compile_error!("choose one crypto backend: for ring add --no-default-features");
