@@ -2,3 +2,5 @@
 
 pub mod backend;
 pub mod key;
+pub mod key_record;
+mod tag_list;
