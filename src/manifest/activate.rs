@@ -239,3 +239,116 @@ impl RetirementWaits {
         from.saturating_add(wait).unwrap_or(Timestamp::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dkim::key::PublicKey;
+    use crate::manifest::{Compromised, Presence, Revoked};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn selector(name: &str) -> Selector {
+        Selector::parse(name).unwrap()
+    }
+
+    /// A domain with Ed25519 keys, made one a second.
+    fn with_keys(selectors: &[&str]) -> DomainManifest {
+        let mut manifest = DomainManifest::new(DomainName::parse("example.com").unwrap());
+        for (index, name) in selectors.iter().enumerate() {
+            let key = PublicKey::from_octets(Algorithm::Ed25519Sha256, &[index as u8; 32]).unwrap();
+            manifest =
+                manifest.bind_generated(selector(name), key, PrivateKeyPlace::Own, 3600, at(index as i64)).unwrap();
+        }
+        manifest
+    }
+
+    fn activate(manifest: &DomainManifest, choice: Choice<'_>) -> Result<Activation, ActivateError> {
+        manifest.activate(choice, RetirementWaits::default(), at(1000))
+    }
+
+    #[test]
+    fn the_newest_key_signs_and_the_one_before_retires_with_its_private_key() {
+        let first = activate(&with_keys(&["a"]), Choice::Newest).unwrap();
+        assert_eq!((first.activated, first.retired), (vec![selector("a")], vec![]));
+        assert_eq!(first.manifest.presence(), Presence::Active);
+
+        let key = PublicKey::from_octets(Algorithm::Ed25519Sha256, &[9; 32]).unwrap();
+        let two = first.manifest.bind_generated(selector("b"), key, PrivateKeyPlace::Own, 7200, at(900)).unwrap();
+        let second = activate(&two, Choice::Newest).unwrap();
+        assert_eq!((second.activated, second.retired), (vec![selector("b")], vec![selector("a")]));
+        let State::Active(active) = &second.manifest.binding(&selector("b")).unwrap().state else { panic!() };
+        assert_eq!((active.by, active.previous.as_ref()), (EnteredBy::Operator, Some(&selector("a"))));
+        let old = second.manifest.binding(&selector("a")).unwrap();
+        assert_eq!(old.private_key, PrivateKeyPlace::Own);
+        let State::Retiring(retiring) = &old.state else { panic!() };
+        assert_eq!(retiring.not_withdrawn_before, at(1000 + 3600 + 14 * 86400 + 3600));
+    }
+
+    #[test]
+    fn activating_what_signs_already_changes_nothing() {
+        let once = activate(&with_keys(&["a"]), Choice::Newest).unwrap().manifest;
+        let again = activate(&once, Choice::Newest).unwrap();
+        assert_eq!(again, Activation { manifest: once, activated: vec![], retired: vec![] });
+    }
+
+    #[test]
+    fn a_retiring_key_comes_back_only_when_named() {
+        let manifest = with_keys(&["a", "b"]);
+        let a = activate(&manifest, Choice::Selectors(&[selector("a")])).unwrap().manifest;
+        let b = activate(&a, Choice::Newest).unwrap();
+        assert_eq!(b.activated, [selector("b")]);
+        assert_eq!(activate(&b.manifest, Choice::Newest).unwrap().activated, []);
+        let back = activate(&b.manifest, Choice::Selectors(&[selector("a")])).unwrap();
+        assert_eq!((back.activated, back.retired), (vec![selector("a")], vec![selector("b")]));
+    }
+
+    #[test]
+    fn keys_that_must_not_sign_are_not_activated() {
+        let named = |manifest: &DomainManifest| activate(manifest, Choice::Selectors(&[selector("a")])).unwrap_err();
+        let sound = with_keys(&["a"]);
+        let changed = |change: fn(&mut Binding)| {
+            let mut manifest = sound.clone();
+            change(&mut manifest.bindings[0]);
+            assert!(matches!(activate(&manifest, Choice::Newest), Err(ActivateError::NothingToActivate { .. })));
+            named(&manifest)
+        };
+        assert!(matches!(
+            changed(|binding| binding.compromised = Some(Compromised { since: at(1) })),
+            ActivateError::Compromised { .. }
+        ));
+        assert!(matches!(
+            changed(|binding| binding.private_key = PrivateKeyPlace::None),
+            ActivateError::NoPrivateKey { .. }
+        ));
+        let revoked = |binding: &mut Binding| {
+            binding.state = State::Revoked(Revoked { since: at(1), by: EnteredBy::Waits, not_withdrawn_before: at(2) });
+        };
+        assert!(matches!(changed(revoked), ActivateError::State { state: StateName::Revoked, .. }));
+        assert!(matches!(named(&with_keys(&["b"])), ActivateError::NoSuchSelector { .. }));
+        let mut leaving = sound.clone();
+        leaving.status = Status::Leaving;
+        assert!(matches!(named(&leaving), ActivateError::NotEnabled { .. }));
+        assert!(matches!(
+            activate(&with_keys(&["a", "b"]), Choice::Selectors(&[selector("a"), selector("b")])),
+            Err(ActivateError::TwoOfOneAlgorithm { .. })
+        ));
+    }
+
+    #[test]
+    fn the_steps_an_operator_may_make_are_these() {
+        use StateName::*;
+        let all = [Generated, Published, Ready, Active, Retiring, Revoked, Withdrawn];
+        let legal: Vec<_> = all
+            .iter()
+            .flat_map(|from| all.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| operator_may(*from, *to))
+            .collect();
+        assert_eq!(
+            legal,
+            [(Generated, Active), (Published, Active), (Ready, Active), (Active, Retiring), (Retiring, Active)]
+        );
+    }
+}

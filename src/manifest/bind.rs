@@ -105,3 +105,74 @@ pub(super) fn status_word(status: Status) -> &'static str {
         Status::Gone => "gone",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Presence, StateName};
+
+    fn key(octet: u8) -> PublicKey {
+        PublicKey::from_octets(Algorithm::Ed25519Sha256, &[octet; 32]).unwrap()
+    }
+
+    fn selector(name: &str) -> Selector {
+        Selector::parse(name).unwrap()
+    }
+
+    fn empty() -> DomainManifest {
+        DomainManifest::new(DomainName::parse("example.com").unwrap())
+    }
+
+    #[test]
+    fn a_bound_key_is_generated_and_does_not_sign() {
+        let now = "2026-11-23T16:37:31.999Z".parse().unwrap();
+        let manifest = empty().bind_generated(selector("a"), key(1), PrivateKeyPlace::Own, 3600, now).unwrap();
+        let binding = &manifest.bindings()[0];
+        assert_eq!(binding.state.name(), StateName::Generated);
+        assert_eq!(binding.created.to_string(), "2026-11-23T16:37:31Z");
+        assert_eq!(manifest.presence(), Presence::NoActiveKey);
+        assert_eq!(manifest.revision(), 0);
+    }
+
+    #[test]
+    fn a_selector_never_gets_a_second_key() {
+        let bind = |manifest: &DomainManifest| {
+            manifest.bind_generated(selector("a"), key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH)
+        };
+        let bound = bind(&empty()).unwrap();
+        assert!(matches!(bind(&bound), Err(BindError::SelectorUsed { .. })));
+        let mut buried = empty();
+        buried.tombstones.push(crate::manifest::Tombstone {
+            selector: selector("a"),
+            key_id: key(2).id(),
+            removed: Timestamp::UNIX_EPOCH,
+        });
+        assert!(matches!(bind(&buried), Err(BindError::SelectorUsed { .. })));
+    }
+
+    #[test]
+    fn a_record_name_that_dns_cannot_carry_is_refused() {
+        let long = selector(&["a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(55)].join("."));
+        let error = empty().bind_generated(long, key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH);
+        assert!(matches!(error, Err(BindError::NameTooLong { length: 261, .. })), "{error:?}");
+    }
+
+    #[test]
+    fn default_selectors_count_on_past_those_that_were_used() {
+        let date = jiff::civil::date(2026, 11, 23);
+        let mut manifest = empty();
+        assert_eq!(manifest.default_selector(date, Algorithm::RsaSha256), Some(selector("20261123r")));
+        for expected in ["20261123e", "20261123e2", "20261123e3"] {
+            let next = manifest.default_selector(date, Algorithm::Ed25519Sha256).unwrap();
+            assert_eq!(next.as_str(), expected);
+            manifest =
+                manifest.bind_generated(next, key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        manifest.tombstones.push(crate::manifest::Tombstone {
+            selector: selector("20261123e4"),
+            key_id: key(2).id(),
+            removed: Timestamp::UNIX_EPOCH,
+        });
+        assert_eq!(manifest.default_selector(date, Algorithm::Ed25519Sha256), Some(selector("20261123e5")));
+    }
+}

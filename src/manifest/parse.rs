@@ -275,3 +275,164 @@ impl WrittenBinding {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A manifest with a binding in every state and every optional field.
+    fn full() -> Value {
+        let key = |octet: u8| {
+            let public_key = PublicKey::from_octets(Algorithm::Ed25519Sha256, &[octet; 32]).unwrap();
+            (public_key.id().to_string(), STANDARD.encode(public_key.octets()))
+        };
+        let at = "2026-11-23T16:37:31Z";
+        let later = "2026-12-23T16:37:31Z";
+        let states = [
+            json!({ "generated": { "since": at, "by": "operator" } }),
+            json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "largest_ttl": 3600 } }),
+            json!({ "ready": { "since": at, "by": "waits", "settled": at, "largest_ttl": 3600, "last_seen": at } }),
+            json!({ "active": { "since": at, "by": "import", "previous": "s4", "largest_ttl": 300 } }),
+            json!({ "retiring": { "since": at, "by": "operator", "successor": "s3", "not_withdrawn_before": later, "last_used": at } }),
+            json!({ "revoked": { "since": at, "by": "waits", "not_withdrawn_before": later } }),
+            json!({ "withdrawn": { "since": at, "by": "waits", "forgotten_after": later } }),
+        ];
+        let bindings: Vec<Value> = states
+            .into_iter()
+            .enumerate()
+            .map(|(index, state)| {
+                let (key_id, public_key) = key(index as u8);
+                let place = ["own", "own", "shared", "own", "own", "none", "none"][index];
+                json!({
+                    "selector": format!("s{index}"),
+                    "state": state,
+                    "held": { "since": at, "reason": "conflict", "evidence": "v=spf1" },
+                    "compromised": { "since": at },
+                    "witness": { "waited": 300, "at": at, "boot_id": "5e1d", "boot_time": 86400 },
+                    "key_id": key_id,
+                    "algorithm": "ed25519-sha256",
+                    "bits": 256,
+                    "public_key": public_key,
+                    "private_key": place,
+                    "origin": "generated",
+                    "created": at,
+                    "record_ttl": 3600,
+                })
+            })
+            .collect();
+        json!({
+            "version": 1,
+            "revision": 7,
+            "domain": "example.com",
+            "status": "enabled",
+            "bindings": bindings,
+            "tombstones": [{ "selector": "old", "key_id": key(99).0, "removed": at }],
+        })
+    }
+
+    fn parse(manifest: &Value) -> Result<DomainManifest, ManifestError> {
+        DomainManifest::parse(manifest.to_string().as_bytes())
+    }
+
+    fn contradiction(change: impl FnOnce(&mut Value)) -> Contradiction {
+        let mut manifest = full();
+        change(&mut manifest);
+        match parse(&manifest) {
+            Err(ManifestError::Contradiction { contradiction, .. }) => contradiction,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_state_and_field_reads_back_as_it_was_written() {
+        let manifest = parse(&full()).unwrap();
+        let json = manifest.to_json().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), full());
+        assert_eq!(DomainManifest::parse(json.as_bytes()).unwrap(), manifest);
+        assert!(json.starts_with("{\n  \"version\": 1,\n  \"revision\": 7,\n  \"domain\": \"example.com\",\n"));
+        assert!(json.ends_with("}\n"));
+    }
+
+    #[test]
+    fn a_newer_version_is_named_whatever_else_it_holds() {
+        let json = br#"{"version": 2, "domains": ["a"], "revision": "x"}"#;
+        let error = DomainManifest::parse(json).unwrap_err();
+        assert!(matches!(error, ManifestError::NewerVersion { found: 2 }));
+        assert!(error.to_string().contains("version 2") && error.to_string().contains("newer waxseal"));
+        assert!(matches!(DomainManifest::parse(br#"{"version":0}"#), Err(ManifestError::NoSuchVersion { found: 0 })));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_at_every_depth() {
+        for path in ["", "/bindings/0", "/bindings/1/state/published", "/bindings/0/held", "/tombstones/0"] {
+            let mut manifest = full();
+            manifest.pointer_mut(path).unwrap()["from_the_future"] = json!(1);
+            let error = parse(&manifest).unwrap_err();
+            assert!(error.to_string().contains("from_the_future"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_line_and_column() {
+        let json = full();
+        let text = serde_json::to_string_pretty(&json).unwrap().replacen("\"enabled\"", "\"on\"", 1);
+        let line = text.lines().position(|line| line.contains("\"on\"")).unwrap() + 1;
+        let Err(ManifestError::Syntax(error)) = DomainManifest::parse(text.as_bytes()) else { panic!() };
+        assert_eq!(error.line(), line);
+        assert!(error.column() > 0);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let selector = |name: &str| Selector::parse(name).unwrap();
+        assert_eq!(contradiction(|json| json["revision"] = json!(0)), Contradiction::NeverWritten);
+        assert_eq!(
+            contradiction(|json| json["bindings"][1]["selector"] = json!("s0")),
+            Contradiction::SelectorTwice { selector: selector("s0") }
+        );
+        assert_eq!(
+            contradiction(|json| json["tombstones"][0]["selector"] = json!("s0")),
+            Contradiction::SelectorReused { selector: selector("s0") }
+        );
+        assert!(matches!(
+            contradiction(|json| json["bindings"][0]["key_id"] = json["bindings"][1]["key_id"].clone()),
+            Contradiction::KeyId { .. }
+        ));
+        assert!(matches!(
+            contradiction(|json| json["bindings"][0]["public_key"] = json!("AAAA")),
+            Contradiction::PublicKey { .. }
+        ));
+        assert_eq!(
+            contradiction(|json| json["bindings"][0]["bits"] = json!(255)),
+            Contradiction::Bits { selector: selector("s0"), bits: 255, actual: 256 }
+        );
+        assert!(matches!(
+            contradiction(|json| json["bindings"][0]["state"] = json["bindings"][3]["state"].clone()),
+            Contradiction::TwoActive { .. }
+        ));
+        assert!(matches!(
+            contradiction(|json| json["bindings"][5]["private_key"] = json!("own")),
+            Contradiction::PrivateKeyKept { state: StateName::Revoked, .. }
+        ));
+    }
+
+    #[test]
+    fn a_compromised_key_does_not_sign() {
+        let manifest = parse(&full()).unwrap();
+        assert_eq!(manifest.presence(), crate::manifest::Presence::NoActiveKey);
+        let mut sound = full();
+        sound["bindings"][3].as_object_mut().unwrap().remove("compromised");
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::Active);
+        sound["status"] = json!("leaving");
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::NoActiveKey);
+    }
+
+    #[test]
+    fn nothing_panics_on_octets_that_are_no_manifest() {
+        for octets in [&b""[..], b"\xff\xfe", b"[]", b"{}", b"{\"version\":1}", b"null", b"{\"version\":1e99}"] {
+            assert!(DomainManifest::parse(octets).is_err());
+        }
+    }
+}

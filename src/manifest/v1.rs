@@ -56,7 +56,7 @@ impl DomainManifest {
     }
 
     /// The same manifest as the commit that follows writes it.
-    pub fn with_next_revision(mut self) -> Self {
+    pub(crate) fn with_next_revision(mut self) -> Self {
         self.revision = self.revision.saturating_add(1);
         self
     }

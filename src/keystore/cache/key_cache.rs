@@ -1,6 +1,5 @@
 //! The cache itself.
 
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -25,6 +25,8 @@
 mod entry;
 mod key_cache;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{ActiveKey, DomainKeys, UnusableKey};
 pub use key_cache::{CacheOptions, Cached, KeyCache};
