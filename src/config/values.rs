@@ -1,6 +1,7 @@
 //! Values as people write them: durations, sizes, networks, modes, accounts. Every error names the value and shows a
 //! right one.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -10,10 +11,12 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 use jiff::{SignedDuration, SpanRelativeTo};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::running::{CanonicalizationPair, Threads};
+use super::socket::ListenAddress;
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,9 +267,32 @@ impl<'de> Deserialize<'de> for Threads {
     }
 }
 
+/// The schema of a type: what it is in TOML, and what the reference calls it.
+macro_rules! titled {
+    ($name:ident, $type:tt, $title:literal) => {
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": $type, "title": $title })
+            }
+        }
+    };
+}
+
+titled!(Account, ["string", "integer"], "name or id");
+titled!(Threads, "integer", "number");
+titled!(ListenAddress, "string", "socket");
+
 /// Serde as a string, for each type.
 macro_rules! as_string {
-    ($($name:ident expecting $expecting:literal),* $(,)?) => {$(
+    ($($name:ident called $title:literal expecting $expecting:literal),* $(,)?) => {$(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -278,16 +304,18 @@ macro_rules! as_string {
                 parsed(deserializer, $expecting)
             }
         }
+
+        titled!($name, "string", $title);
     )*};
 }
 
 as_string!(
-    Period expecting "a duration in quotes such as \"5s\"",
-    Expiry expecting "a duration in quotes such as \"14d\", or \"never\"",
-    Size expecting "a size in quotes such as \"64 KiB\"",
-    Network expecting "a network in quotes such as \"192.0.2.0/24\"",
-    Mode expecting "a mode in octal and in quotes such as \"0660\"",
-    CanonicalizationPair expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
+    Period called "duration" expecting "a duration in quotes such as \"5s\"",
+    Expiry called r#"duration or `"never"`"# expecting "a duration in quotes such as \"14d\", or \"never\"",
+    Size called "size" expecting "a size in quotes such as \"64 KiB\"",
+    Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
+    Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
+    CanonicalizationPair called r#"`"relaxed"` or `"simple"`, twice"# expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
 );
 
 /// Reads a string and parses it.
