@@ -24,3 +24,4 @@ pub use canonical::{Canonicalization, CanonicalizationPair};
 pub use header_selection::{HeaderSelection, SelectedFields};
 pub use signature::{Auid, SignatureField, SignatureSpec};
 pub use signer::Prepared;
+pub use tag_list::TagListError;
