@@ -1,5 +1,7 @@
 //! Keys that OpenSSL wrote are read here, and OpenSSL reads and verifies with ours.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
