@@ -14,6 +14,8 @@ pub mod signer;
 
 pub mod backend;
 pub mod key;
+pub mod key_record;
+mod tag_list;
 
 pub use body_hash::{BodyHasher, BodyHashes};
 pub use canonical::{Canonicalization, CanonicalizationPair};
