@@ -15,7 +15,9 @@ pub mod signer;
 pub mod backend;
 pub mod key;
 pub mod key_record;
+mod mail_auth;
 mod tag_list;
+pub mod verifier;
 
 pub use body_hash::{BodyHasher, BodyHashes};
 pub use canonical::{Canonicalization, CanonicalizationPair};
