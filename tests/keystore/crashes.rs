@@ -48,8 +48,8 @@ fn a_first_commit_that_was_cut_short_leaves_no_domain() {
     let (_scratch, store) = scratch();
     let directory = domain_directory(&store);
     fs::create_dir(&directory).unwrap();
-    assert!(store.manifest(&example()).unwrap().is_none());
     chmod(&directory, 0o700);
+    assert!(store.manifest(&example()).unwrap().is_none());
     put(&directory.join(".a.0123abcd.pem.new"), "x");
     put(&directory.join("a.0123abcd.pem"), "x");
     assert!(store.manifest(&example()).unwrap().is_none());
