@@ -109,15 +109,20 @@ fn a_writer_may_be_killed_at_any_instant() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(20_000 + round * 1_700));
+        // Until it commits, however busy the machine is; then to an instant that is another one each time.
+        let started = (0..10_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            manifest(&store, &example()).revision() > revision
+        });
+        assert!(started, "the child came to commit nothing");
+        std::thread::sleep(Duration::from_micros(round * 370));
         child.kill().unwrap();
         child.wait().unwrap();
         let manifest = assert_whole(&store, &example());
-        assert!(manifest.revision() >= revision);
+        assert!(manifest.revision() > revision);
         assert_eq!(manifest.bindings().len() as u64, manifest.revision());
         revision = manifest.revision();
     }
-    assert!(revision > 1, "no child came to commit anything");
     let last = add_active(&store, &example(), "last").unwrap();
     assert_eq!(names(&domain_directory(&store)).len(), last.bindings().len() + 1);
 }
