@@ -1,1 +1,33 @@
-//! (to be written)
+//! The configuration: what is on disk, and what runs.
+//!
+//! ```text
+//! waxseal.toml ─text─▶ source ─▶ file::v1::Spec ─▶ resolve ─▶ Config ─▶ the daemon
+//!                        │        (all optional)      │       (complete, typed, immutable)
+//!                        └──────── Findings ──────────┘           └─▶ show, needs_restart
+//! ```
+//!
+//! [`parse()`] reports every problem at once, each with its line, the value and what to do. A [`Config`] that exists is
+//! valid. Nothing here reads a file: [`crate::files::configuration`] does, and answers which ids the names of users and
+//! groups stand for ([`Accounts`]).
+
+mod change;
+mod defaults;
+pub mod file;
+mod parse;
+mod reference;
+mod resolve;
+mod running;
+mod show;
+mod socket;
+mod source;
+pub mod values;
+
+pub(crate) use parse::too_long;
+pub use parse::{Accounts, MAX_OCTETS, parse};
+pub use reference::reference;
+pub use running::{
+    Canonicalization, CanonicalizationError, CanonicalizationPair, Config, DomainSettings, HeaderLists, Identity, Keys,
+    Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Permissions, Signing,
+    Threads, Timeouts, Trust,
+};
+pub use socket::{ListenAddress, ListenAddressError};

@@ -1,1 +1,8 @@
-//! (to be written)
+//! Files beside the key store: the configuration, and what it names on this machine.
+//!
+//! [`configuration`] reads `waxseal.toml`; [`accounts`] answers which ids its users and groups have; [`surroundings`]
+//! looks at what the daemon would open, without keeping any of it.
+
+pub mod accounts;
+pub mod configuration;
+pub mod surroundings;

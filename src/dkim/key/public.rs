@@ -117,6 +117,15 @@ impl PublicKey {
         self.id
     }
 
+    /// Whether both are the same key, even where one is published as a `SubjectPublicKeyInfo` and the other bare.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let numbers = |key: &Self| der::find_rsa_public(&key.octets).map(<[u8]>::to_vec);
+        self == other
+            || self.algorithm == other.algorithm
+                && self.algorithm == Algorithm::RsaSha256
+                && matches!((numbers(self), numbers(other)), (Ok(mine), Ok(theirs)) if mine == theirs)
+    }
+
     /// Whether `signature` is that of `octets` under this key; see [`super::SigningKey::sign`].
     pub fn verify(&self, octets: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         let verified = match self.algorithm {
@@ -182,6 +191,16 @@ mod tests {
         assert_eq!(serde_json::from_str::<KeyId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
         assert_eq!("xyz".parse::<KeyId>(), Err(KeyIdError));
         assert_eq!("ü".repeat(32).parse::<KeyId>(), Err(KeyIdError));
+    }
+
+    #[test]
+    fn a_bare_public_key_is_the_same_key() {
+        let spki = der::write_rsa_spki(RsaPublic { modulus: &[0xc1; 256], exponent: &[1, 0, 1] });
+        let bare = der::find_rsa_public(&spki).unwrap();
+        let [published, ours] =
+            [bare, &spki].map(|octets| PublicKey::from_octets(Algorithm::RsaSha256, octets).unwrap());
+        assert!(published.is_same(&ours));
+        assert_ne!(published.id(), ours.id());
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! What holds where the file says nothing. The reason of each stands in the documentation of the setting
+//! ([`super::file::v1`]), which the reference prints.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::running::{
+    Canonicalization, CanonicalizationPair, Config, DomainSettings, HeaderLists, Keys, Limits, Listener, Listeners,
+    Log, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Permissions, Signing, Threads, Timeouts, Trust,
+};
+use super::socket::ListenAddress;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+impl Config {
+    /// What runs with a file of that directory that says `version = 1` and nothing else.
+    pub fn default_in(directory: &Path) -> Self {
+        let trust = Trust::default();
+        Self {
+            listeners: Listeners::PassedOr(Listener::at(default_address(), &trust)),
+            keys: Keys::default_in(directory),
+            trust,
+            signing: Signing::default(),
+            domains: Default::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Where to listen when neither the file nor systemd says.
+pub(super) fn default_address() -> ListenAddress {
+    ListenAddress::Unix(PathBuf::from("/run/waxseal/milter.sock"))
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self { mode: 0o660, owner: None, group: None }
+    }
+}
+
+impl Keys {
+    pub(super) fn default_in(directory: &Path) -> Self {
+        Self {
+            store: directory.join("keys"),
+            cache: 256 * MIB,
+            revalidate_after: Duration::from_secs(1),
+            revalidate_wait: Duration::from_millis(100),
+            max_staleness: Duration::from_secs(60 * 60),
+            threads: at_least_one(2),
+        }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        let loopback = [
+            IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ];
+        Self {
+            authenticated: true,
+            networks: loopback.into(),
+            daemon_names: vec!["ORIGINATING".into()],
+            local_submission: true,
+            sign_relayed: false,
+        }
+    }
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        Self { domain: DomainSettings::default(), on_failure: OnFailure::Defer, on_unsignable: OnUnsignable::Pass }
+    }
+}
+
+impl Default for DomainSettings {
+    fn default() -> Self {
+        Self {
+            subdomains: false,
+            identity: None,
+            canonicalization: CanonicalizationPair::default(),
+            expire_after: None,
+            headers: Arc::new(HeaderLists::default()),
+        }
+    }
+}
+
+impl Default for CanonicalizationPair {
+    fn default() -> Self {
+        Self { header: Canonicalization::Relaxed, body: Canonicalization::Relaxed }
+    }
+}
+
+impl Default for HeaderLists {
+    fn default() -> Self {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            oversign: names(&[
+                "from",
+                "to",
+                "cc",
+                "subject",
+                "date",
+                "message-id",
+                "reply-to",
+                "in-reply-to",
+                "references",
+                "mime-version",
+                "content-type",
+                "content-transfer-encoding",
+            ]),
+            sign_present: names(&[
+                "sender",
+                "resent-date",
+                "resent-from",
+                "resent-sender",
+                "resent-to",
+                "resent-cc",
+                "resent-message-id",
+                "list-id",
+                "list-help",
+                "list-unsubscribe",
+                "list-unsubscribe-post",
+                "list-subscribe",
+                "list-post",
+                "list-owner",
+                "list-archive",
+                "content-id",
+                "content-description",
+                "autocrypt",
+                "feedback-id",
+                "cfbl-address",
+                "cfbl-feedback-id",
+                "bimi-selector",
+            ]),
+            oversign_absent: Vec::new(),
+            leave_out: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: at_least_one(10_000),
+            header_bytes: 256 * KIB,
+            header_fields: at_least_one(1_000),
+            frame: MIB,
+            signing_queue: at_least_one(1_000),
+            queue_deadline: Duration::from_secs(5),
+            signing_threads: Threads::PerCore,
+            runtime_threads: Threads::PerCore,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            frame: Duration::from_secs(30),
+            command: Duration::from_secs(7_260),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { target: LogTarget::Auto, format: LogFormat::Text, level: LogLevel::Info, queue: at_least_one(10_000) }
+    }
+}
+
+/// The number, which is not 0.
+const fn at_least_one(number: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(number) {
+        Some(number) => number,
+        None => NonZeroUsize::MIN,
+    }
+}

@@ -1,0 +1,227 @@
+//! Version 1 of `waxseal.toml`.
+//!
+//! Everything may be left out but `version`. The documentation of each setting is its entry in docs/configuration.md,
+//! so it says what the setting does and why its default is what it is.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::running::{CanonicalizationPair, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Threads};
+use crate::config::socket::ListenAddress;
+use crate::config::values::{Account, Expiry, Mode, Network, Period, Size};
+use crate::names::DomainName;
+
+/// The whole file.
+#[expect(missing_docs, reason = "a section's documentation stands at its type, where the reference takes it from")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spec {
+    /// The version of this format: 1. Required, so that a later version can change what a setting means.
+    pub version: Option<u32>,
+    pub listener: Option<Vec<Listener>>,
+    pub keys: Option<Keys>,
+    pub trust: Option<Trust>,
+    pub signing: Option<Signing>,
+    #[schemars(with = "Option<BTreeMap<String, Domain>>")]
+    pub domain: Option<BTreeMap<DomainName, Domain>>,
+    pub limits: Option<Limits>,
+    pub timeouts: Option<Timeouts>,
+    pub log: Option<Log>,
+}
+
+/// A socket where MTAs connect; one `[[listener]]` each. Without any, the daemon takes the sockets that systemd passes,
+/// or else listens at `unix:/run/waxseal/milter.sock`. A change needs a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listener {
+    /// Required. `unix:/path` (or `local:/path`), `inet:port@address`, `inet6:port@address`, `systemd` for all sockets
+    /// that systemd passes, `systemd:name` for those with that `FileDescriptorName=`. Addresses are numbers or
+    /// `localhost`, so that starting needs no DNS. A Unix socket costs least and needs no `allow`.
+    #[schemars(example = &"unix:/run/waxseal/milter.sock")]
+    pub socket: Option<ListenAddress>,
+    /// What logs and metrics call this listener; the socket's address where unset.
+    #[schemars(example = &"reinjection")]
+    pub name: Option<String>,
+    /// Permission bits of a Unix socket, in octal. The default lets the socket's group connect: put the MTA's user into
+    /// that group.
+    #[schemars(example = &"0660")]
+    pub mode: Option<Mode>,
+    /// The user a Unix socket is given to, by name or id; the daemon's own where unset. Giving it to another user takes
+    /// a privilege the daemon does not have under the shipped unit.
+    #[schemars(example = &"waxseal")]
+    pub owner: Option<Account>,
+    /// The group a Unix socket is given to, by name or id; the daemon's own where unset. The daemon's user must be a
+    /// member of it.
+    #[schemars(example = &"postfix")]
+    pub group: Option<Account>,
+    /// The networks that may connect over TCP. Where unset, only this machine may. An address that other machines can
+    /// reach must have it, or the daemon refuses to start: whoever can connect can have mail signed.
+    #[schemars(example = ["192.0.2.0/24"])]
+    pub allow: Option<Vec<Network>>,
+    /// Replaces `sign_relayed` of `[trust]` for mail that comes through this listener: set it on the listener of the
+    /// smtpd to which a content filter returns your own outgoing mail, and have no inbound mail there. As in `[trust]`
+    /// where unset.
+    #[schemars(example = true)]
+    pub sign_relayed: Option<bool>,
+}
+
+/// Where keys are, and how they are kept at hand.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// The key store's directory, relative to the directory of this file: configuration and keys move together.
+    pub store: Option<PathBuf>,
+    /// Memory for parsed keys. An RSA key costs about 6 KB once used, so the default holds some 40,000 and is what a
+    /// small server can spare. Keys beyond it are read and parsed again, which costs under a millisecond each. A change
+    /// needs a restart.
+    pub cache: Option<Size>,
+    /// How old what is known of a domain may be before it is compared with the store. One second: a new or withdrawn
+    /// key takes hold as fast as an operator looks, and a busy domain costs one `stat` a second.
+    pub revalidate_after: Option<Period>,
+    /// How long a message waits for that comparison before the known key signs. A local disk answers in microseconds; a
+    /// store that hangs must not hold up mail.
+    pub revalidate_wait: Option<Period>,
+    /// How long a domain may go on signing while the store cannot be read. Then it defers, since a key could have been
+    /// withdrawn meanwhile. An hour survives a reboot of a file server; rotation adds it to the time a key is kept.
+    pub max_staleness: Option<Period>,
+    /// Threads that read the store. Two, so that one slow read does not stop all others. A change needs a restart.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Whose mail is ours to sign. Mail is signed if any of these holds; everything else passes untouched.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Clients that logged in with SASL. On: they are your users.
+    pub authenticated: Option<bool>,
+    /// Clients in these networks. Only loopback: which other machines send your users' mail, only you know. Write the
+    /// network's own address (`127.0.0.0/8`, not `127.0.0.1/8`); a lone address stands for itself.
+    pub networks: Option<Vec<Network>>,
+    /// Mail that came in through a listener of the MTA with one of these names (the macro `{daemon_name}`). The default
+    /// is what Postfix' `master.cf` and others conventionally call the submission service of signing milters.
+    pub daemon_names: Option<Vec<String>>,
+    /// Mail handed in by programs on this machine (`sendmail`, cron, web applications). On: they are yours.
+    pub local_submission: Option<bool>,
+    /// Also mail that is trusted only for coming from loopback or a local program and already carries a Received
+    /// field. Off: it may be inbound mail on its way back from a content filter, a redirect or a list, and signing
+    /// it would vouch for strangers.
+    pub sign_relayed: Option<bool>,
+}
+
+/// How mail is signed, and what happens when it cannot be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signing {
+    /// c= (RFC 6376, section 3.4): header, then body. Relaxed for both survives what MTAs do to white space.
+    pub canonicalization: Option<CanonicalizationPair>,
+    /// How long signatures are valid (x=), or `never`. Never: a message may wait for days in queues, and verifiers
+    /// that read it late would take it for forged. Less than 7 days warns.
+    #[schemars(example = &"14d")]
+    pub expire_after: Option<Expiry>,
+    /// Header fields signed where present, and once more, so that nobody can add another. From is always among them.
+    /// The default: the fields that people and programs act on, and that occur once.
+    pub oversign: Option<Vec<String>>,
+    /// Header fields signed where present, while others may be added. The default: fields that resenders and lists may
+    /// add.
+    pub sign_present: Option<Vec<String>>,
+    /// Header fields that nobody may add where the message has none. None: Sendmail adds Date and Message-ID after its
+    /// milters, and the signature would break.
+    pub oversign_absent: Option<Vec<String>>,
+    /// Header fields never signed, whatever the other lists say: those your MTA rewrites after its milters.
+    pub leave_out: Option<Vec<String>>,
+    /// When none of a domain's active keys can be used, or the store is away and nothing is known of the domain:
+    /// `defer` (451, the client tries again) or `accept-unsigned`. Defer: mail late is better than mail rejected for
+    /// lack of a signature.
+    pub on_failure: Option<OnFailure>,
+    /// When a message cannot be signed whatever the keys are (no From, several author domains, a header over
+    /// its bounds): `pass` it unsigned, or `refuse` it with 550. Pass: signing does not make mail policy unless told to.
+    pub on_unsignable: Option<OnUnsignable>,
+}
+
+/// Settings of one signing domain, in `[domain."example.com"]`. A domain needs no such table to be signed: having keys is
+/// enough. Names are compared in A-labels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Domain {
+    /// Whether mail from subdomains that have no keys of their own is signed with this domain's. Off: a subdomain may
+    /// be somebody else's.
+    pub subdomains: Option<bool>,
+    /// i= of its signatures: `@example.com` or `user@example.com`, in this domain or below it. Unset: none is written,
+    /// which means `@` and the signing domain.
+    #[schemars(example = &"@example.com")]
+    pub identity: Option<String>,
+    /// As in `[signing]`, for this domain; that of `[signing]` where unset.
+    #[schemars(example = &"14d")]
+    pub expire_after: Option<Expiry>,
+    /// As in `[signing]`, for this domain; that of `[signing]` where unset.
+    #[schemars(example = &"relaxed/relaxed")]
+    pub canonicalization: Option<CanonicalizationPair>,
+    /// Header fields this domain does not sign, beside those of `[signing]`.
+    #[schemars(example = ["reply-to"])]
+    pub leave_out: Option<Vec<String>>,
+}
+
+/// Bounds on what is held and done at once. Overload is answered with 451, so that mail is late and never lost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections open at once, over all listeners; more wait to be accepted. An idle one costs 4 KB, so the default
+    /// is 40 MB, and more than the processes of any one MTA. The unit's `LimitNOFILE=` must be higher.
+    pub connections: Option<NonZeroUsize>,
+    /// Octets of one message's header; what exceeds it cannot be signed (`on_unsignable`). Sendmail allows 32 KiB in
+    /// all, Postfix 100 KiB for one field; 256 KiB holds both and keeps 1,000 hostile messages at 256 MB.
+    pub header_bytes: Option<Size>,
+    /// Fields of one message's header. Mail that has travelled far has a hundred.
+    pub header_fields: Option<NonZeroUsize>,
+    /// Octets of one milter frame, at least 64 KiB. MTAs send 64 KiB at most, or 1 MiB where both sides agree to; a longer
+    /// one is not the milter protocol, and its connection is closed.
+    pub frame: Option<Size>,
+    /// Messages waiting for a signing thread. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a third of a
+    /// second's work for one core. A change needs a restart.
+    pub signing_queue: Option<NonZeroUsize>,
+    /// How long a message waits in that queue before it is answered 451 "busy". 5 seconds are far below the 30 seconds
+    /// and more that MTAs wait, so they hear of it from us.
+    pub queue_deadline: Option<Period>,
+    /// Threads that make RSA signatures; 0 for as many as there are cores. They do nothing but compute, so more gain
+    /// nothing. A change needs a restart.
+    pub signing_threads: Option<Threads>,
+    /// Threads that talk to MTAs; 0 for as many as there are cores. A change needs a restart.
+    pub runtime_threads: Option<Threads>,
+}
+
+/// How long to wait for MTAs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For the rest of a frame that has begun. MTAs write a frame at once.
+    pub frame: Option<Period>,
+    /// For the next command. Sendmail waits an hour for its own client's next command and keeps us waiting as
+    /// long, and libmilter waits 7210 seconds; less warns.
+    pub command: Option<Period>,
+    /// For the MTA to take a reply. It is waiting for it.
+    pub write: Option<Period>,
+    /// For messages in progress when the daemon is told to stop; the rest are answered 451. Less than the unit's
+    /// `TimeoutStopSec=`.
+    pub drain: Option<Period>,
+}
+
+/// Where log lines go, and which: one line a message, and what the daemon does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `auto` (the journal where stderr is connected to it, else stderr), `stderr` or `journald`. A change needs a
+    /// restart.
+    pub target: Option<LogTarget>,
+    /// How a line looks on stderr: `text` or `json`. The journal gets every field as one of its own.
+    pub format: Option<LogFormat>,
+    /// The least important lines that are written: `error`, `warn`, `info`, `debug` or `trace`. Info has the line
+    /// for each message, without which no cause is found.
+    pub level: Option<LogLevel>,
+    /// Lines waiting to be written. Signing never waits for the log: what finds the queue full is dropped and counted.
+    /// 10,000 lines are a second or two of a busy server, and some MB. A change needs a restart.
+    pub queue: Option<NonZeroUsize>,
+}

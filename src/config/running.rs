@@ -1,0 +1,383 @@
+//! What runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::socket::ListenAddress;
+use crate::names::DomainName;
+
+/// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
+/// namesake in [`super::file::v1`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where MTAs connect.
+    pub listeners: Listeners,
+    /// The key store and the cache in front of it.
+    pub keys: Keys,
+    /// Whose mail is ours to sign.
+    pub trust: Trust,
+    /// How mail is signed, and what happens when it cannot be.
+    pub signing: Signing,
+    /// Settings of single domains, by signing domain; ask [`Config::domain`].
+    pub domains: BTreeMap<DomainName, DomainSettings>,
+    /// Bounds on what is held and done at once.
+    pub limits: Limits,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// Where log lines go, and which.
+    pub log: Log,
+}
+
+impl Config {
+    /// What holds for one signing domain: its own table, or what [`Signing`] says for all.
+    pub fn domain(&self, domain: &DomainName) -> &DomainSettings {
+        self.domains.get(domain).unwrap_or(&self.signing.domain)
+    }
+}
+
+/// Where MTAs connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listeners {
+    /// The file names none: sockets passed by systemd if there are any, else this one.
+    PassedOr(Listener),
+    /// Those of the file, at least one.
+    Named(Vec<Listener>),
+}
+
+/// One listening socket, and what is known of those who connect to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// What logs and metrics call it; the address where unset.
+    pub name: Option<String>,
+    /// The socket.
+    pub address: ListenAddress,
+    /// Of a Unix socket's file; unused for others.
+    pub permissions: Permissions,
+    /// Who may connect over TCP; ask [`Listener::admits`].
+    pub allow: Vec<IpNet>,
+    /// Whether mail trusted only by loopback or local submission is signed although it carries a Received field:
+    /// the listener's own setting, or that of [`Trust`].
+    pub sign_relayed: bool,
+}
+
+impl Listener {
+    /// A listener as the command line names it: no name, default permissions, nobody allowed but loopback over TCP.
+    pub fn at(address: ListenAddress, trust: &Trust) -> Self {
+        Self {
+            name: None,
+            address,
+            permissions: Permissions::default(),
+            allow: Vec::new(),
+            sign_relayed: trust.sign_relayed,
+        }
+    }
+
+    /// Whether a TCP peer may talk to this listener: one of the allowed networks, or loopback where none is named.
+    pub fn admits(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        if self.allow.is_empty() {
+            return peer.is_loopback();
+        }
+        self.allow.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Whether the address can be reached from other machines although nobody is allowed: the daemon refuses to start.
+    pub fn lacks_allow_list(&self) -> bool {
+        self.address.is_beyond_loopback() && self.allow.is_empty()
+    }
+}
+
+/// Mode and ownership of a Unix socket's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permissions {
+    /// Permission bits, such as `0o660`.
+    pub mode: u32,
+    /// User id to give it to.
+    pub owner: Option<u32>,
+    /// Group id to give it to.
+    pub group: Option<u32>,
+}
+
+/// The key store and the cache in front of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The directory store's root; relative to the configuration file's directory in the file, joined to it here.
+    pub store: PathBuf,
+    /// Octets of parsed keys kept in memory, native memory counted.
+    pub cache: u64,
+    /// A cached entry older than this is compared with the store.
+    pub revalidate_after: Duration,
+    /// How long a message waits for that.
+    pub revalidate_wait: Duration,
+    /// A domain whose entry could not be revalidated for this long defers.
+    pub max_staleness: Duration,
+    /// Threads that read the store.
+    pub threads: NonZeroUsize,
+}
+
+/// Whose mail is ours to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// Clients that logged in.
+    pub authenticated: bool,
+    /// Clients in these networks; ask [`Trust::covers`].
+    pub networks: Vec<IpNet>,
+    /// Values of `{daemon_name}`, compared exactly.
+    pub daemon_names: Vec<String>,
+    /// Mail submitted by a local program.
+    pub local_submission: bool,
+    /// Also what is trusted only by loopback or local submission and carries a Received field. Listeners may differ:
+    /// ask [`Listener::sign_relayed`].
+    pub sign_relayed: bool,
+}
+
+impl Trust {
+    /// Whether a client's address is in a trusted network.
+    pub fn covers(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.networks.iter().any(|network| network.contains(&client))
+    }
+}
+
+/// How mail is signed, and what happens when it cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// For every domain without a table of its own.
+    pub domain: DomainSettings,
+    /// No key can be used, or the store is away and nothing is cached.
+    pub on_failure: OnFailure,
+    /// The message cannot be signed whatever the keys are.
+    pub on_unsignable: OnUnsignable,
+}
+
+/// How mail of one signing domain is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainSettings {
+    /// Whether mail from a subdomain that has no keys of its own is signed with this domain's.
+    pub subdomains: bool,
+    /// i=, where it is to be written.
+    pub identity: Option<Identity>,
+    /// c=.
+    pub canonicalization: CanonicalizationPair,
+    /// x= minus t=; none: no x=.
+    pub expire_after: Option<Duration>,
+    /// Which header fields are signed, what this domain leaves out included.
+    pub headers: Arc<HeaderLists>,
+}
+
+/// An agent or user identifier (RFC 6376 §3.5, i=), within the signing domain of the table it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What stands before the @, if anything.
+    pub local_part: Option<String>,
+    /// The signing domain or one below it.
+    pub domain: DomainName,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local_part.as_deref().unwrap_or_default(), self.domain)
+    }
+}
+
+/// Which header fields are signed; lower-case names. From always is, oversigned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderLists {
+    /// Signed where present, and once more, so that none can be added.
+    pub oversign: Vec<String>,
+    /// Signed where present.
+    pub sign_present: Vec<String>,
+    /// Listed once although absent, so that none can be added.
+    pub oversign_absent: Vec<String>,
+    /// Never signed; wins over the other lists.
+    pub leave_out: Vec<String>,
+}
+
+/// One canonicalisation algorithm (RFC 6376 §3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Canonicalization {
+    /// Hardly any change is tolerated.
+    Simple,
+    /// White space may change.
+    Relaxed,
+}
+
+/// c= (RFC 6376 §3.5): header, then body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CanonicalizationPair {
+    /// Of the header.
+    pub header: Canonicalization,
+    /// Of the body.
+    pub body: Canonicalization,
+}
+
+/// Why a text is no c=.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("canonicalization {given:?} is none of relaxed/relaxed, relaxed/simple, simple/relaxed, simple/simple")]
+pub struct CanonicalizationError {
+    given: String,
+}
+
+impl FromStr for CanonicalizationPair {
+    type Err = CanonicalizationError;
+
+    /// One word stands for the header, and the body is then simple (RFC 6376 §3.5).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let one = |word: &str| match word {
+            "simple" => Ok(Canonicalization::Simple),
+            "relaxed" => Ok(Canonicalization::Relaxed),
+            _ => Err(CanonicalizationError { given: text.into() }),
+        };
+        let (header, body) = text.split_once('/').unwrap_or((text, "simple"));
+        Ok(Self { header: one(header)?, body: one(body)? })
+    }
+}
+
+impl fmt::Display for Canonicalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Simple => "simple",
+            Self::Relaxed => "relaxed",
+        })
+    }
+}
+
+impl fmt::Display for CanonicalizationPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.header, self.body)
+    }
+}
+
+/// What the MTA is told when no key can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// 451: the client tries again later.
+    Defer,
+    /// The message goes out without a signature.
+    AcceptUnsigned,
+}
+
+/// What the MTA is told of a message that cannot be signed: no From, several author domains, a header over its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnsignable {
+    /// It goes out without a signature.
+    Pass,
+    /// 550: the client learns of it at once.
+    Refuse,
+}
+
+/// Bounds on what is held and done at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once, over all listeners; more wait to be accepted.
+    pub connections: NonZeroUsize,
+    /// Octets of one message's header.
+    pub header_bytes: u64,
+    /// Fields of one message's header.
+    pub header_fields: NonZeroUsize,
+    /// Octets of one milter frame.
+    pub frame: u64,
+    /// Messages waiting for a signing thread.
+    pub signing_queue: NonZeroUsize,
+    /// How long a message waits in that queue.
+    pub queue_deadline: Duration,
+    /// Threads that make RSA signatures.
+    pub signing_threads: Threads,
+    /// Threads that talk to MTAs.
+    pub runtime_threads: Threads,
+}
+
+/// How many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// As many as there are cores.
+    PerCore,
+    /// This many.
+    Count(NonZeroUsize),
+}
+
+impl Threads {
+    /// How many that is on a machine with so many cores.
+    pub fn on(self, cores: NonZeroUsize) -> NonZeroUsize {
+        match self {
+            Self::PerCore => cores,
+            Self::Count(count) => count,
+        }
+    }
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the rest of a frame that has begun.
+    pub frame: Duration,
+    /// For the next command.
+    pub command: Duration,
+    /// For the MTA to take a reply.
+    pub write: Duration,
+    /// For messages in progress when the daemon is told to stop.
+    pub drain: Duration,
+}
+
+/// Where log lines go, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Where.
+    pub target: LogTarget,
+    /// How a line looks on stderr.
+    pub format: LogFormat,
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// Lines waiting to be written; more are dropped and counted.
+    pub queue: NonZeroUsize,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTarget {
+    /// The journal where stderr is connected to it, else stderr.
+    Auto,
+    /// Standard error.
+    Stderr,
+    /// The journal, with every field as one of its own.
+    Journald,
+}
+
+/// How a log line looks on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something will not work for long.
+    Warn,
+    /// One line a message, and what the daemon does.
+    Info,
+    /// What a decision rests on.
+    Debug,
+    /// Every command of every MTA.
+    Trace,
+}

@@ -1,0 +1,115 @@
+//! A running configuration as a file that would give it again.
+
+use super::file::v1;
+use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Trust};
+use super::values::{Account, Expiry, Mode, Network, Period, Size};
+
+impl Config {
+    /// Every setting, defaults included. Parsed again it is this configuration.
+    pub fn to_spec(&self) -> v1::Spec {
+        let domains = self.domains.iter().map(|(name, domain)| (name.clone(), domain_table(domain, &self.signing)));
+        v1::Spec {
+            version: Some(1),
+            listener: match &self.listeners {
+                Listeners::PassedOr(_) => None,
+                Listeners::Named(listeners) => Some(listeners.iter().map(listener).collect()),
+            },
+            keys: Some(keys(&self.keys)),
+            trust: Some(trust(&self.trust)),
+            signing: Some(signing(&self.signing)),
+            domain: Some(domains.collect()),
+            limits: Some(limits(&self.limits)),
+            timeouts: Some(timeouts(&self.timeouts)),
+            log: Some(log(&self.log)),
+        }
+    }
+}
+
+fn listener(listener: &Listener) -> v1::Listener {
+    let unix = matches!(listener.address, super::socket::ListenAddress::Unix(_));
+    v1::Listener {
+        socket: Some(listener.address.clone()),
+        name: listener.name.clone(),
+        mode: unix.then_some(Mode(listener.permissions.mode)),
+        owner: listener.permissions.owner.map(Account::Id),
+        group: listener.permissions.group.map(Account::Id),
+        allow: (!listener.allow.is_empty()).then(|| listener.allow.iter().copied().map(Network).collect()),
+        sign_relayed: Some(listener.sign_relayed),
+    }
+}
+
+fn keys(keys: &Keys) -> v1::Keys {
+    v1::Keys {
+        store: Some(keys.store.clone()),
+        cache: Some(Size(keys.cache)),
+        revalidate_after: Some(Period(keys.revalidate_after)),
+        revalidate_wait: Some(Period(keys.revalidate_wait)),
+        max_staleness: Some(Period(keys.max_staleness)),
+        threads: Some(keys.threads),
+    }
+}
+
+fn trust(trust: &Trust) -> v1::Trust {
+    v1::Trust {
+        authenticated: Some(trust.authenticated),
+        networks: Some(trust.networks.iter().copied().map(Network).collect()),
+        daemon_names: Some(trust.daemon_names.clone()),
+        local_submission: Some(trust.local_submission),
+        sign_relayed: Some(trust.sign_relayed),
+    }
+}
+
+fn signing(signing: &Signing) -> v1::Signing {
+    let headers = &signing.domain.headers;
+    v1::Signing {
+        canonicalization: Some(signing.domain.canonicalization),
+        expire_after: Some(expiry(&signing.domain)),
+        oversign: Some(headers.oversign.clone()),
+        sign_present: Some(headers.sign_present.clone()),
+        oversign_absent: Some(headers.oversign_absent.clone()),
+        leave_out: Some(headers.leave_out.clone()),
+        on_failure: Some(signing.on_failure),
+        on_unsignable: Some(signing.on_unsignable),
+    }
+}
+
+fn domain_table(domain: &DomainSettings, signing: &Signing) -> v1::Domain {
+    let everywhere = &signing.domain.headers.leave_out;
+    v1::Domain {
+        subdomains: Some(domain.subdomains),
+        identity: domain.identity.as_ref().map(ToString::to_string),
+        expire_after: Some(expiry(domain)),
+        canonicalization: Some(domain.canonicalization),
+        leave_out: Some(domain.headers.leave_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
+    }
+}
+
+fn expiry(domain: &DomainSettings) -> Expiry {
+    domain.expire_after.map_or(Expiry::Never, Expiry::After)
+}
+
+fn limits(limits: &Limits) -> v1::Limits {
+    v1::Limits {
+        connections: Some(limits.connections),
+        header_bytes: Some(Size(limits.header_bytes)),
+        header_fields: Some(limits.header_fields),
+        frame: Some(Size(limits.frame)),
+        signing_queue: Some(limits.signing_queue),
+        queue_deadline: Some(Period(limits.queue_deadline)),
+        signing_threads: Some(limits.signing_threads),
+        runtime_threads: Some(limits.runtime_threads),
+    }
+}
+
+fn timeouts(timeouts: &Timeouts) -> v1::Timeouts {
+    v1::Timeouts {
+        frame: Some(Period(timeouts.frame)),
+        command: Some(Period(timeouts.command)),
+        write: Some(Period(timeouts.write)),
+        drain: Some(Period(timeouts.drain)),
+    }
+}
+
+fn log(log: &Log) -> v1::Log {
+    v1::Log { target: Some(log.target), format: Some(log.format), level: Some(log.level), queue: Some(log.queue) }
+}
