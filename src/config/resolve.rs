@@ -1,6 +1,7 @@
 //! From what is on disk to what runs: defaults filled in, settings held against each other.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::running::{
 };
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
-use super::values::{Account, Expiry, Network, Period, Size};
+use super::values::{Account, Count, Expiry, Network, Period, Size};
 use crate::finding::{Finding, Place, Severity};
 use crate::names::DomainName;
 
@@ -184,7 +185,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             revalidate_after: period(spec.revalidate_after, defaults.revalidate_after),
             revalidate_wait: period(spec.revalidate_wait, defaults.revalidate_wait),
             max_staleness: period(spec.max_staleness, defaults.max_staleness),
-            threads: spec.threads.unwrap_or(defaults.threads),
+            threads: count(spec.threads, defaults.threads),
         };
         if spec.store.as_ref().is_some_and(|store| store.as_os_str().is_empty()) {
             self.error(
@@ -394,11 +395,11 @@ impl<A: Accounts> Resolver<'_, '_, A> {
     fn limits(&mut self, spec: &v1::Limits) -> Limits {
         let defaults = Limits::default();
         let limits = Limits {
-            connections: spec.connections.unwrap_or(defaults.connections),
+            connections: count(spec.connections, defaults.connections),
             header_bytes: size(spec.header_bytes, defaults.header_bytes),
-            header_fields: spec.header_fields.unwrap_or(defaults.header_fields),
+            header_fields: count(spec.header_fields, defaults.header_fields),
             frame: size(spec.frame, defaults.frame),
-            signing_queue: spec.signing_queue.unwrap_or(defaults.signing_queue),
+            signing_queue: count(spec.signing_queue, defaults.signing_queue),
             queue_deadline: period(spec.queue_deadline, defaults.queue_deadline),
             signing_threads: spec.signing_threads.unwrap_or(defaults.signing_threads),
             runtime_threads: spec.runtime_threads.unwrap_or(defaults.runtime_threads),
@@ -484,7 +485,7 @@ fn log(spec: &v1::Log) -> Log {
         target: spec.target.unwrap_or(defaults.target),
         format: spec.format.unwrap_or(defaults.format),
         level: spec.level.unwrap_or(defaults.level),
-        queue: spec.queue.unwrap_or(defaults.queue),
+        queue: count(spec.queue, defaults.queue),
     }
 }
 
@@ -496,6 +497,10 @@ fn is_local_part(text: &str) -> bool {
 
 fn size(given: Option<Size>, default: u64) -> u64 {
     given.map_or(default, |size| size.0)
+}
+
+fn count(given: Option<Count>, default: NonZeroUsize) -> NonZeroUsize {
+    given.map_or(default, |count| count.0)
 }
 
 fn period(given: Option<Period>, default: Duration) -> Duration {

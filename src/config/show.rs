@@ -2,7 +2,7 @@
 
 use super::file::v1;
 use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Trust};
-use super::values::{Account, Expiry, Mode, Network, Period, Size};
+use super::values::{Account, Count, Expiry, Mode, Network, Period, Size};
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -45,7 +45,7 @@ fn keys(keys: &Keys) -> v1::Keys {
         revalidate_after: Some(Period(keys.revalidate_after)),
         revalidate_wait: Some(Period(keys.revalidate_wait)),
         max_staleness: Some(Period(keys.max_staleness)),
-        threads: Some(keys.threads),
+        threads: Some(Count(keys.threads)),
     }
 }
 
@@ -90,11 +90,11 @@ fn expiry(domain: &DomainSettings) -> Expiry {
 
 fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
-        connections: Some(limits.connections),
+        connections: Some(Count(limits.connections)),
         header_bytes: Some(Size(limits.header_bytes)),
-        header_fields: Some(limits.header_fields),
+        header_fields: Some(Count(limits.header_fields)),
         frame: Some(Size(limits.frame)),
-        signing_queue: Some(limits.signing_queue),
+        signing_queue: Some(Count(limits.signing_queue)),
         queue_deadline: Some(Period(limits.queue_deadline)),
         signing_threads: Some(limits.signing_threads),
         runtime_threads: Some(limits.runtime_threads),
@@ -111,5 +111,10 @@ fn timeouts(timeouts: &Timeouts) -> v1::Timeouts {
 }
 
 fn log(log: &Log) -> v1::Log {
-    v1::Log { target: Some(log.target), format: Some(log.format), level: Some(log.level), queue: Some(log.queue) }
+    v1::Log {
+        target: Some(log.target),
+        format: Some(log.format),
+        level: Some(log.level),
+        queue: Some(Count(log.queue)),
+    }
 }

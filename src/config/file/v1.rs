@@ -4,7 +4,6 @@
 //! so it says what the setting does and why its default is what it is.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::running::{CanonicalizationPair, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Threads};
 use crate::config::socket::ListenAddress;
-use crate::config::values::{Account, Expiry, Mode, Network, Period, Size};
+use crate::config::values::{Account, Count, Expiry, Mode, Network, Period, Size};
 use crate::names::DomainName;
 
 /// The whole file.
@@ -46,8 +45,8 @@ pub struct Listener {
     /// What logs and metrics call this listener; the socket's address where unset.
     #[schemars(example = &"reinjection")]
     pub name: Option<String>,
-    /// Permission bits of a Unix socket, in octal. The default lets the socket's group connect: put the MTA's user into
-    /// that group.
+    /// Permission bits of a Unix socket, in octal. The default lets the socket's group connect, and nobody else: whoever
+    /// can connect can have mail signed.
     #[schemars(example = &"0660")]
     pub mode: Option<Mode>,
     /// The user a Unix socket is given to, by name or id; the daemon's own where unset. Giving it to another user takes
@@ -55,8 +54,9 @@ pub struct Listener {
     #[schemars(example = &"waxseal")]
     pub owner: Option<Account>,
     /// The group a Unix socket is given to, by name or id; the daemon's own where unset. The daemon's user must be a
-    /// member of it.
-    #[schemars(example = &"postfix")]
+    /// member of it, and so must the MTA's. Do not put the MTA's user into the daemon's own group instead: that one may
+    /// read the keys.
+    #[schemars(example = &"waxseal-milter")]
     pub group: Option<Account>,
     /// The networks that may connect over TCP. Where unset, only this machine may. An address that other machines can
     /// reach must have it, or the daemon refuses to start: whoever can connect can have mail signed.
@@ -89,7 +89,7 @@ pub struct Keys {
     /// withdrawn meanwhile. An hour survives a reboot of a file server; rotation adds it to the time a key is kept.
     pub max_staleness: Option<Period>,
     /// Threads that read the store. Two, so that one slow read does not stop all others. A change needs a restart.
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<Count>,
 }
 
 /// Whose mail is ours to sign. Mail is signed if any of these holds; everything else passes untouched.
@@ -171,18 +171,18 @@ pub struct Domain {
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait to be accepted. An idle one costs 4 KB, so the default
     /// is 40 MB, and more than the processes of any one MTA. The unit's `LimitNOFILE=` must be higher.
-    pub connections: Option<NonZeroUsize>,
+    pub connections: Option<Count>,
     /// Octets of one message's header; what exceeds it cannot be signed (`on_unsignable`). Sendmail allows 32 KiB in
     /// all, Postfix 100 KiB for one field; 256 KiB holds both and keeps 1,000 hostile messages at 256 MB.
     pub header_bytes: Option<Size>,
     /// Fields of one message's header. Mail that has travelled far has a hundred.
-    pub header_fields: Option<NonZeroUsize>,
+    pub header_fields: Option<Count>,
     /// Octets of one milter frame, at least 64 KiB. MTAs send 64 KiB at most, or 1 MiB where both sides agree to; a longer
     /// one is not the milter protocol, and its connection is closed.
     pub frame: Option<Size>,
     /// Messages waiting for a signing thread. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a third of a
     /// second's work for one core. A change needs a restart.
-    pub signing_queue: Option<NonZeroUsize>,
+    pub signing_queue: Option<Count>,
     /// How long a message waits in that queue before it is answered 451 "busy". 5 seconds are far below the 30 seconds
     /// and more that MTAs wait, so they hear of it from us.
     pub queue_deadline: Option<Period>,
@@ -223,5 +223,5 @@ pub struct Log {
     pub level: Option<LogLevel>,
     /// Lines waiting to be written. Signing never waits for the log: what finds the queue full is dropped and counted.
     /// 10,000 lines are a second or two of a busy server, and some MB. A change needs a restart.
-    pub queue: Option<NonZeroUsize>,
+    pub queue: Option<Count>,
 }
