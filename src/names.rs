@@ -41,7 +41,9 @@ pub enum DomainNameError {
         label: String,
     },
     /// An octet that no host name can hold.
-    #[error("domain name {name:?} holds the octet 0x{octet:02x} at position {position}; use letters, digits, hyphens and dots")]
+    #[error(
+        "domain name {name:?} holds the octet 0x{octet:02x} at position {position}; use letters, digits, hyphens and dots"
+    )]
     Octet {
         /// The name as given.
         name: String,
@@ -57,7 +59,9 @@ pub enum DomainNameError {
         label: String,
     },
     /// UTS 46 has no A-label for it (RFC 8616).
-    #[error("domain name {name:?} cannot be written in A-labels (RFC 5891); check it for characters that names cannot hold")]
+    #[error(
+        "domain name {name:?} cannot be written in A-labels (RFC 5891); check it for characters that names cannot hold"
+    )]
     NotInternationalizable {
         /// The name as given.
         name: String,
@@ -118,9 +122,7 @@ impl DomainName {
 
     /// Whether this is `ancestor` or a name below it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
-        self.0
-            .strip_suffix(ancestor.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        self.0.strip_suffix(ancestor.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
     /// The registrable domain above this name (the public suffix and one label), if it has one.
@@ -134,9 +136,8 @@ fn check_labels(name: &str, given: &str) -> Result<(), DomainNameError> {
         if label.is_empty() {
             return Err(DomainNameError::EmptyLabel { name: given.into() });
         }
-        if let Some(at) = label
-            .bytes()
-            .position(|octet| !octet.is_ascii_alphanumeric() && octet != b'-' && octet != b'_')
+        if let Some(at) =
+            label.bytes().position(|octet| !octet.is_ascii_alphanumeric() && octet != b'-' && octet != b'_')
         {
             let octet = label.as_bytes()[at];
             let position = given.bytes().position(|other| other == octet).unwrap_or(0) + 1;
@@ -213,11 +214,8 @@ impl QueueId {
         if octets.is_empty() {
             return None;
         }
-        let clean: String = octets
-            .iter()
-            .take(64)
-            .map(|&octet| if octet.is_ascii_graphic() { octet as char } else { '?' })
-            .collect();
+        let clean: String =
+            octets.iter().take(64).map(|&octet| if octet.is_ascii_graphic() { octet as char } else { '?' }).collect();
         Some(Self(clean.into()))
     }
 
@@ -312,7 +310,10 @@ mod tests {
             DomainName::parse("exa mple.com"),
             Err(DomainNameError::Octet { name: "exa mple.com".into(), octet: b' ', position: 4 })
         );
-        assert!(matches!(DomainName::from_octets(b"a\xff.com"), Err(DomainNameError::Octet { octet: 0xff, position: 2, .. })));
+        assert!(matches!(
+            DomainName::from_octets(b"a\xff.com"),
+            Err(DomainNameError::Octet { octet: 0xff, position: 2, .. })
+        ));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! Writing: one commit, in the order that the head of this folder gives.
+
+use std::collections::HashSet;
+
+use super::disk::Dir;
+use super::layout::{
+    DOMAINS, MANIFEST, MANIFEST_NEW, SHARED, finished, own_key_name, shared_key_name, unfinished, within,
+};
+use super::lock::lock;
+use super::modes::Ownership;
+use super::read::read_manifest;
+use super::root::Directory;
+use crate::dkim::key::PrivateKey;
+use crate::keystore::error::StoreError;
+use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace};
+
+impl Directory {
+    /// Writes `manifest`, which was made from the revision it carries, and those of `keys` that it binds anew. Returns
+    /// it as it was written, with the next revision. Keys that it says are destroyed are removed afterwards.
+    ///
+    /// Keys are generated before: nothing slow happens under the lock. Waits up to 5 s for another writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if somebody else wrote meanwhile: read, change and commit again. After any error the
+    /// domain has its old manifest and keys, or, if only the last step failed, the new ones.
+    pub fn commit(&self, manifest: &DomainManifest, keys: &[&PrivateKey]) -> Result<DomainManifest, StoreError> {
+        let domain = manifest.domain();
+        let unwritable = |source| StoreError::Unwritable { domain: domain.clone(), source };
+        let next = manifest.clone().with_next_revision();
+        let json = next.to_json().map_err(unwritable)?;
+        // What cannot be read back must not replace what can.
+        DomainManifest::parse(json.as_bytes()).map_err(unwritable)?;
+
+        let (root, ownership) = self.open_root()?;
+        let domains = self.open_part(&root, DOMAINS, &ownership)?;
+        let directory = lock(|| {
+            domains.make(domain.as_str(), &ownership)?;
+            let opened = domains.open_unchecked(domain.as_str())?;
+            opened.ok_or_else(|| StoreError::Missing { path: self.layout.domain(domain) })
+        })?;
+        let is_new = directory.names()?.is_empty();
+        if is_new {
+            // Perhaps made by one who was killed before it had its owner.
+            directory.adopt(&ownership)?;
+        }
+        ownership.check(&directory.path, &directory.stat()?)?;
+        let before = read_manifest(&directory, domain, &ownership)?;
+        let found = before.as_ref().map_or(0, DomainManifest::revision);
+        if found != manifest.revision() {
+            let path = within(&directory.path, MANIFEST);
+            return Err(StoreError::Conflict { path, expected: manifest.revision(), found });
+        }
+        tidy(&directory, before.as_ref())?;
+
+        let write = Commit { store: self, root: &root, directory: &directory, ownership: &ownership };
+        let written = write.keys(before.as_ref(), &next, keys).and_then(|()| write.manifest(&json));
+        if let Err(error) = written {
+            // Takes away what was begun, going by the manifest that is there. The next writer does what fails here.
+            if let Ok(there) = read_manifest(&directory, domain, &ownership) {
+                let _ = tidy(&directory, there.as_ref());
+            }
+            return Err(error);
+        }
+        tidy(&directory, Some(&next))?;
+        Ok(next)
+    }
+}
+
+/// A commit under the lock of its domain's directory.
+struct Commit<'a> {
+    store: &'a Directory,
+    root: &'a Dir,
+    directory: &'a Dir,
+    ownership: &'a Ownership,
+}
+
+impl Commit<'_> {
+    /// Step 1: the private keys of bindings that `before` did not have.
+    fn keys(
+        &self,
+        before: Option<&DomainManifest>,
+        next: &DomainManifest,
+        keys: &[&PrivateKey],
+    ) -> Result<(), StoreError> {
+        let is_new = |binding: &&Binding| {
+            before
+                .and_then(|before| before.binding(&binding.selector))
+                .is_none_or(|old| old.private_key != binding.private_key)
+        };
+        for binding in next.bindings().iter().filter(is_new) {
+            let given = keys.iter().find(|key| key.public().id() == binding.key_id());
+            let not_given =
+                || StoreError::KeyNotGiven { domain: next.domain().clone(), selector: binding.selector.clone() };
+            match binding.private_key {
+                PrivateKeyPlace::Own => self.own_key(binding, given.ok_or_else(not_given)?)?,
+                PrivateKeyPlace::Shared => match given {
+                    Some(key) => self.shared_key(key)?,
+                    // Shared before: it must be there, and right.
+                    None => drop(crate::keystore::KeyStore::private_key(self.store, next.domain(), binding)?),
+                },
+                PrivateKeyPlace::None => {}
+            }
+        }
+        self.directory.sync()
+    }
+
+    fn own_key(&self, binding: &Binding, key: &PrivateKey) -> Result<(), StoreError> {
+        let name = own_key_name(&binding.selector, binding.key_id());
+        let mark = unfinished(&name);
+        self.directory.write_new(&mark, key.to_pem().as_bytes(), self.ownership)?;
+        self.directory.link(&mark, &name)
+    }
+
+    /// A shared key needs no mark: that no manifest names it can only be known by reading all of them.
+    fn shared_key(&self, key: &PrivateKey) -> Result<(), StoreError> {
+        let shared = lock(|| self.store.open_part(self.root, SHARED, self.ownership))?;
+        let name = shared_key_name(key.public().id());
+        let unfinished = unfinished(&name);
+        let names = shared.names()?;
+        for leftover in names.iter().filter(|name| finished(name).is_some()) {
+            shared.remove(leftover)?;
+        }
+        if names.contains(&name) {
+            return Ok(());
+        }
+        shared.write_new(&unfinished, key.to_pem().as_bytes(), self.ownership)?;
+        shared.rename(&unfinished, &name)?;
+        shared.sync()
+    }
+
+    /// Step 2: the manifest; its rename is the commit.
+    fn manifest(&self, json: &str) -> Result<(), StoreError> {
+        self.directory.write_new(MANIFEST_NEW, json.as_bytes(), self.ownership)?;
+        self.directory.rename(MANIFEST_NEW, MANIFEST)?;
+        self.directory.sync()
+    }
+}
+
+/// Step 3, and what the next writer does for one that was cut short: removes marks, keys that never came to be, and
+/// keys that `manifest` says are destroyed.
+fn tidy(directory: &Dir, manifest: Option<&DomainManifest>) -> Result<(), StoreError> {
+    let mut kept = HashSet::new();
+    let mut destroyed = HashSet::new();
+    if let Some(manifest) = manifest {
+        for binding in manifest.bindings() {
+            let name = own_key_name(&binding.selector, binding.key_id());
+            match binding.private_key {
+                PrivateKeyPlace::Own => kept.insert(name),
+                PrivateKeyPlace::None => destroyed.insert(name),
+                PrivateKeyPlace::Shared => false,
+            };
+        }
+        destroyed.extend(manifest.tombstones().iter().map(|stone| own_key_name(&stone.selector, stone.key_id)));
+    }
+    let mut changed = false;
+    for name in directory.names()? {
+        if let Some(key) = finished(&name) {
+            // The key before its mark: cut short in between, the mark still tells.
+            if !kept.contains(key) {
+                directory.remove(key)?;
+            }
+        } else if name != MANIFEST_NEW && (!destroyed.contains(&name) || kept.contains(&name)) {
+            continue;
+        }
+        directory.remove(&name)?;
+        changed = true;
+    }
+    if changed { directory.sync() } else { Ok(()) }
+}

@@ -1,0 +1,178 @@
+//! Binding a key that was just generated.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::v1::{Binding, DomainManifest, EnteredBy, Generated, Origin, PrivateKeyPlace, State, Status};
+use crate::dkim::key::{Algorithm, PublicKey};
+use crate::names::{DomainName, Selector};
+
+/// The longest name that DNS carries, in octets without the final dot (RFC 1035 §2.3.4).
+const LONGEST_NAME: usize = 253;
+
+/// Why a key cannot be bound.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The selector has, or had, a key.
+    #[error("selector {selector} of {domain} has had a key; a selector never gets a second one: choose another")]
+    SelectorUsed {
+        /// The domain.
+        domain: DomainName,
+        /// The selector.
+        selector: Selector,
+    },
+    /// The record's name would not fit into DNS.
+    #[error("{record} is {length} octets long; DNS carries names of {LONGEST_NAME}: choose a shorter selector")]
+    NameTooLong {
+        /// The record's name.
+        record: String,
+        /// Its length in octets.
+        length: usize,
+    },
+    /// The domain is leaving or gone.
+    #[error("{domain} is {}; it gets no new keys", status_word(*.status))]
+    NotEnabled {
+        /// The domain.
+        domain: DomainName,
+        /// What it is instead of enabled.
+        status: Status,
+    },
+}
+
+impl DomainManifest {
+    /// Binds a generated key to a selector that was never used. The binding begins in Generated: nothing signs with it
+    /// and nothing is in DNS.
+    ///
+    /// `record_ttl` is in seconds; `private_key` tells the store where to keep the private part.
+    pub fn bind_generated(
+        &self,
+        selector: Selector,
+        public_key: PublicKey,
+        private_key: PrivateKeyPlace,
+        record_ttl: u32,
+        now: Timestamp,
+    ) -> Result<Self, BindError> {
+        if self.status != Status::Enabled {
+            return Err(BindError::NotEnabled { domain: self.domain.clone(), status: self.status });
+        }
+        if self.has_used(&selector) {
+            return Err(BindError::SelectorUsed { domain: self.domain.clone(), selector });
+        }
+        let record = selector.record_name(&self.domain);
+        if record.len() > LONGEST_NAME {
+            return Err(BindError::NameTooLong { length: record.len(), record });
+        }
+        let now = whole_seconds(now);
+        let mut next = self.clone();
+        next.bindings.push(Binding {
+            selector,
+            state: State::Generated(Generated { since: now, by: EnteredBy::Operator }),
+            held: None,
+            compromised: None,
+            witness: None,
+            public_key,
+            private_key,
+            origin: Origin::Generated,
+            created: now,
+            record_ttl,
+        });
+        Ok(next)
+    }
+
+    /// A selector for a new key that was never used here: the date and the algorithm's letter, as `20261123r`, with a
+    /// number behind it from the second of a day on, as `20261123r2`.
+    pub fn default_selector(&self, date: Date, algorithm: Algorithm) -> Option<Selector> {
+        let first = format!("{}{}", date.strftime("%Y%m%d"), algorithm.letter());
+        // As many candidates as there are used selectors, and one: one of them is free.
+        let used = self.bindings.len() + self.tombstones.len();
+        std::iter::once(first.clone())
+            .chain((2..used + 2).map(|number| format!("{first}{number}")))
+            .filter_map(|candidate| Selector::parse(&candidate).ok())
+            .find(|candidate| !self.has_used(candidate))
+    }
+}
+
+/// The point in time without its fraction of a second, as manifests hold it.
+pub(super) fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+pub(super) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Enabled => "enabled",
+        Status::Leaving => "leaving",
+        Status::Gone => "gone",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Presence, StateName};
+
+    fn key(octet: u8) -> PublicKey {
+        PublicKey::from_octets(Algorithm::Ed25519Sha256, &[octet; 32]).unwrap()
+    }
+
+    fn selector(name: &str) -> Selector {
+        Selector::parse(name).unwrap()
+    }
+
+    fn empty() -> DomainManifest {
+        DomainManifest::new(DomainName::parse("example.com").unwrap())
+    }
+
+    #[test]
+    fn a_bound_key_is_generated_and_does_not_sign() {
+        let now = "2026-11-23T16:37:31.999Z".parse().unwrap();
+        let manifest = empty().bind_generated(selector("a"), key(1), PrivateKeyPlace::Own, 3600, now).unwrap();
+        let binding = &manifest.bindings()[0];
+        assert_eq!(binding.state.name(), StateName::Generated);
+        assert_eq!(binding.created.to_string(), "2026-11-23T16:37:31Z");
+        assert_eq!(manifest.presence(), Presence::NoActiveKey);
+        assert_eq!(manifest.revision(), 0);
+    }
+
+    #[test]
+    fn a_selector_never_gets_a_second_key() {
+        let bind = |manifest: &DomainManifest| {
+            manifest.bind_generated(selector("a"), key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH)
+        };
+        let bound = bind(&empty()).unwrap();
+        assert!(matches!(bind(&bound), Err(BindError::SelectorUsed { .. })));
+        let mut buried = empty();
+        buried.tombstones.push(crate::manifest::Tombstone {
+            selector: selector("a"),
+            key_id: key(2).id(),
+            removed: Timestamp::UNIX_EPOCH,
+        });
+        assert!(matches!(bind(&buried), Err(BindError::SelectorUsed { .. })));
+    }
+
+    #[test]
+    fn a_record_name_that_dns_cannot_carry_is_refused() {
+        let long = selector(&["a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(55)].join("."));
+        let error = empty().bind_generated(long, key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH);
+        assert!(matches!(error, Err(BindError::NameTooLong { length: 261, .. })), "{error:?}");
+    }
+
+    #[test]
+    fn default_selectors_count_on_past_those_that_were_used() {
+        let date = jiff::civil::date(2026, 11, 23);
+        let mut manifest = empty();
+        assert_eq!(manifest.default_selector(date, Algorithm::RsaSha256), Some(selector("20261123r")));
+        for expected in ["20261123e", "20261123e2", "20261123e3"] {
+            let next = manifest.default_selector(date, Algorithm::Ed25519Sha256).unwrap();
+            assert_eq!(next.as_str(), expected);
+            manifest =
+                manifest.bind_generated(next, key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        manifest.tombstones.push(crate::manifest::Tombstone {
+            selector: selector("20261123e4"),
+            key_id: key(2).id(),
+            removed: Timestamp::UNIX_EPOCH,
+        });
+        assert_eq!(manifest.default_selector(date, Algorithm::Ed25519Sha256), Some(selector("20261123e5")));
+    }
+}

@@ -1,0 +1,43 @@
+//! What the tests against real programs stand on.
+//!
+//! ```text
+//!  messages ──▶ smtp_client ──▶ postfix | sendmail ──▶ sink ──▶ delivery: what arrived, against what was sent
+//!                                      │ milter                     │
+//!                               waxseal (the daemon, the CLI)       ▼
+//!                                      ▲                        verifiers: dkimpy, Mail::DKIM, OpenDKIM
+//!  dialogue (the MTA's side of the milter protocol, byte by byte) ──┘
+//! ```
+//!
+//! Every server runs in a scratch folder of its own, on free ports, and stops when its value is dropped, also by a
+//! panic. A tool that is missing fails the test with the package to install; nothing is skipped in silence.
+
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part of the harness")]
+
+mod delivery;
+mod dialogue;
+mod messages;
+mod opendkim;
+mod postfix;
+mod process;
+mod scratch;
+mod sendmail;
+mod sink;
+mod smtp_client;
+mod tools;
+mod verifiers;
+mod waxseal;
+
+pub(crate) use delivery::{Delivery, Header, deliveries, judge, signatures_in, with_unix_line_ends};
+pub(crate) use dialogue::{
+    ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
+};
+pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
+pub(crate) use opendkim::OpenDkim;
+pub(crate) use postfix::{Postfix, PostfixOptions};
+pub(crate) use process::Server;
+pub(crate) use scratch::{Scratch, eventually, free_port};
+pub(crate) use sendmail::Sendmail;
+pub(crate) use sink::{Received, Sink, SinkOptions};
+pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
+pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim, without_other_signatures};
+pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};
