@@ -114,8 +114,8 @@ oversign = ["from", "Received", "to:"]
             (26, 16, "config.expiry_short"),
             (28, 2, "config.unknown"),
             (31, 14, "config.value"),
-            (32, 12, "config.header_never"),
-            (32, 33, "config.header_name"),
+            (32, 21, "config.header"),
+            (32, 33, "config.header"),
         ],
         "{}",
         lines(&findings)
@@ -220,12 +220,12 @@ fn a_domain_has_its_own_settings_and_else_those_of_all() {
     let (config, _) = good(text);
     let own = config.domain(&DomainName::parse("bücher.example").unwrap());
     assert!(own.subdomains);
-    assert_eq!(own.identity.as_ref().unwrap().to_string(), "post@mail.xn--bcher-kva.example");
+    assert_eq!(own.identity.as_ref().unwrap().as_str(), "post@mail.xn--bcher-kva.example");
     assert_eq!(own.expire_after, None);
     assert_eq!(own.canonicalization.to_string(), "simple/relaxed");
-    assert_eq!(own.headers.leave_out, ["reply-to", "sender"]);
+    assert_eq!(own.headers.left_out, ["reply-to", "sender"]);
     let other = config.domain(&DomainName::parse("example.com").unwrap());
-    assert_eq!(other.headers.leave_out, ["reply-to"]);
+    assert_eq!(other.headers.left_out, ["reply-to"]);
     assert_eq!(other.expire_after.map(|expiry| expiry.as_secs()), Some(14 * 86_400));
     assert!(!other.subdomains);
 }

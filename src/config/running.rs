@@ -1,11 +1,9 @@
 //! What runs.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::socket::ListenAddress;
+use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
@@ -165,97 +164,14 @@ pub struct Signing {
 pub struct DomainSettings {
     /// Whether mail from a subdomain that has no keys of its own is signed with this domain's.
     pub subdomains: bool,
-    /// i=, where it is to be written.
-    pub identity: Option<Identity>,
+    /// i=, where it is to be written: within the signing domain of the table it stands in.
+    pub identity: Option<Auid>,
     /// c=.
     pub canonicalization: CanonicalizationPair,
     /// x= minus t=; none: no x=.
     pub expire_after: Option<Duration>,
     /// Which header fields are signed, what this domain leaves out included.
-    pub headers: Arc<HeaderLists>,
-}
-
-/// An agent or user identifier (RFC 6376 §3.5, i=), within the signing domain of the table it stands in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// What stands before the @, if anything.
-    pub local_part: Option<String>,
-    /// The signing domain or one below it.
-    pub domain: DomainName,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local_part.as_deref().unwrap_or_default(), self.domain)
-    }
-}
-
-/// Which header fields are signed; lower-case names. From always is, oversigned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderLists {
-    /// Signed where present, and once more, so that none can be added.
-    pub oversign: Vec<String>,
-    /// Signed where present.
-    pub sign_present: Vec<String>,
-    /// Listed once although absent, so that none can be added.
-    pub oversign_absent: Vec<String>,
-    /// Never signed; wins over the other lists.
-    pub leave_out: Vec<String>,
-}
-
-/// One canonicalisation algorithm (RFC 6376 §3.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Canonicalization {
-    /// Hardly any change is tolerated.
-    Simple,
-    /// White space may change.
-    Relaxed,
-}
-
-/// c= (RFC 6376 §3.5): header, then body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CanonicalizationPair {
-    /// Of the header.
-    pub header: Canonicalization,
-    /// Of the body.
-    pub body: Canonicalization,
-}
-
-/// Why a text is no c=.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("canonicalization {given:?} is none of relaxed/relaxed, relaxed/simple, simple/relaxed, simple/simple")]
-pub struct CanonicalizationError {
-    given: String,
-}
-
-impl FromStr for CanonicalizationPair {
-    type Err = CanonicalizationError;
-
-    /// One word stands for the header, and the body is then simple (RFC 6376 §3.5).
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let one = |word: &str| match word {
-            "simple" => Ok(Canonicalization::Simple),
-            "relaxed" => Ok(Canonicalization::Relaxed),
-            _ => Err(CanonicalizationError { given: text.into() }),
-        };
-        let (header, body) = text.split_once('/').unwrap_or((text, "simple"));
-        Ok(Self { header: one(header)?, body: one(body)? })
-    }
-}
-
-impl fmt::Display for Canonicalization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Simple => "simple",
-            Self::Relaxed => "relaxed",
-        })
-    }
-}
-
-impl fmt::Display for CanonicalizationPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.header, self.body)
-    }
+    pub headers: Arc<HeaderSelection>,
 }
 
 /// What the MTA is told when no key can be used.

@@ -15,8 +15,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::running::{CanonicalizationPair, Threads};
+use super::running::Threads;
 use super::socket::ListenAddress;
+use crate::dkim::CanonicalizationPair;
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -332,6 +333,7 @@ titled!(Account, ["string", "integer"], "name or id");
 titled!(Threads, "integer", "number");
 titled!(Count, "integer", "number");
 titled!(ListenAddress, "string", "socket");
+titled!(CanonicalizationPair, "string", "`\"relaxed\"` or `\"simple\"`, twice");
 
 /// Serde as a string, for each type.
 macro_rules! as_string {
@@ -358,7 +360,6 @@ as_string!(
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
-    CanonicalizationPair called r#"`"relaxed"` or `"simple"`, twice"# expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
 );
 
 /// Reads a string and parses it.
