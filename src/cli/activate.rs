@@ -20,7 +20,7 @@ use crate::names::{DomainName, Selector};
 /// stays published. This is your word that the records are on every name server of the zone and that older answers
 /// have expired from caches. If they have not, receivers cannot verify what is signed meanwhile.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domains.
     #[arg(required = true)]
     domains: Vec<DomainName>,

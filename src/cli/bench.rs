@@ -12,13 +12,14 @@ mod target;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Exit;
+use super::output::Format;
 use crate::clock::Clock;
 use load::{IdleConnections, Load, Origin};
 use process::Watch;
@@ -29,9 +30,9 @@ use target::Target;
 /// The most connections that are opened with a thread each.
 const MAX_CONNECTIONS: u32 = 4096;
 
-/// Measure what a milter can do.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
+/// Measure what a milter can do
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
     /// What to measure.
     #[command(subcommand)]
     pub subject: Subject,
@@ -39,14 +40,14 @@ pub struct BenchArgs {
 
 /// What can be measured.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Subject {
+pub(super) enum Subject {
     /// Send messages to a milter as Postfix does, and report throughput, latency and the milter's CPU and memory.
     Milter(MilterArgs),
 }
 
 /// How a milter is put under load.
-#[derive(Debug, Clone, Args)]
-pub struct MilterArgs {
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct MilterArgs {
     /// The milter's socket: unix:/path, inet:port@host or inet6:port@host.
     #[arg(long, value_name = "SOCKET")]
     pub connect: String,
@@ -120,30 +121,21 @@ pub struct MilterArgs {
     pub allow_remote: bool,
 
     /// How to print the result.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
-}
-
-/// How the result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Runs the load and prints the result. The exit code is 1 if any message was lost.
 ///
 /// # Errors
 /// If the load cannot begin: the socket, a file or the process is not there.
-pub fn run(args: &BenchArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match &args.subject {
         Subject::Milter(args) => run_milter(args, out),
     }
 }
 
-fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let target = Target::parse(&args.connect)?;
     if !args.allow_remote {
         target.require_loopback()?;
@@ -177,7 +169,7 @@ fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode
         Format::Text => report.write_text(out)?,
         Format::Json => report.write_json(out)?,
     }
-    Ok(if report.lost > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if report.lost > 0 { Exit::Findings } else { Exit::Clean })
 }
 
 /// Opens connections that stay idle, and weighs them.

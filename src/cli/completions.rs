@@ -11,7 +11,7 @@ use super::{CommandLine, Exit};
 ///
 /// For bash: `waxseal completions bash > /usr/share/bash-completion/completions/waxseal`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The shell.
     shell: Shell,
 }

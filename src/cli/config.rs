@@ -17,7 +17,7 @@ use crate::keystore::{Directory, StoreError};
 
 /// Check the configuration, or show what it comes to
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 

@@ -11,11 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::generate::KeyArgs;
-use super::output::{BAD, FAINT, GOOD, STRONG};
+use super::output::{FAINT, STRONG};
 use super::record::{self, PublishedRecord};
-use super::{Exit, activate};
+use super::{Exit, activate, check_message};
 use crate::clock::Clock;
-use crate::dkim::verifier::{self, Outcome as Verified};
 use crate::keystore::{Access, Directory, KeyStore};
 use crate::manifest::{Choice, RetirementWaits};
 use crate::message::Message;
@@ -40,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// Works in a new temporary directory and on a Unix socket in it; nothing else is touched, and nothing is left behind.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     keys: KeyArgs,
 
@@ -84,7 +83,12 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     writeln!(out, "\n{FAINT}{}{FAINT:#}", log.lines().find(|line| line.contains("queue_id=")).unwrap_or(log.trim()))?;
 
     heading(out, 5, "The signatures, verified against these records")?;
-    let exit = verify(&signed, &records, out)?;
+    let message = Message::parse(&signed)?;
+    let value = |record: &PublishedRecord| Some(vec![record.value.clone().into_bytes()]);
+    let records = records.iter().map(|record| (record.name.clone(), value(record))).collect();
+    let verified = check_message::verify(&message, &records);
+    check_message::write_text(out, &verified)?;
+    let exit = check_message::exit(&verified);
 
     heading(out, 6, "What to type next, for a domain of yours")?;
     writeln!(out, "  waxseal init example.com             keys, configuration, the lines for Postfix and Sendmail")?;
@@ -118,7 +122,9 @@ impl Daemon {
             .stdin(Stdio::null())
             .stderr(lines)
             .spawn()
-            .with_context(|| format!("{} cannot be started; build it with: cargo build --release", program.display()))?;
+            .with_context(|| {
+                format!("{} cannot be started; build it with: cargo build --release", program.display())
+            })?;
         Ok(Self { child, log: log.to_owned() })
     }
 

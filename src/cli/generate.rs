@@ -23,7 +23,7 @@ pub(super) const RECORD_TTL: u32 = 3600;
 ///
 /// A new key signs nothing until it is activated. Keys a domain has already are left as they are.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domains, in A-labels or U-labels.
     #[arg(required = true)]
     domains: Vec<DomainName>,
@@ -38,7 +38,7 @@ pub struct Args {
 
 /// Which keys to make.
 #[derive(Debug, Clone, clap::Args)]
-pub struct KeyArgs {
+pub(super) struct KeyArgs {
     /// The algorithm; both if none is given. May be given twice.
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Vec<KeyAlgorithm>,

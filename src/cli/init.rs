@@ -24,7 +24,7 @@ const PORT: u16 = 8892;
 /// made for two users: the CLI's, which writes, and the daemon's, which reads. Otherwise it is made for the user who runs
 /// this.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domains to make keys for.
     #[arg(required = true)]
     domains: Vec<DomainName>,

@@ -15,7 +15,7 @@ use crate::names::{DomainName, Selector};
 
 /// List the keys of all domains, or of those named
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domains; all if none is given.
     domains: Vec<DomainName>,
 

@@ -10,7 +10,7 @@ use super::{CommandLine, Exit};
 
 /// Write the manual pages of waxseal and its subcommands
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The directory to write them to.
     directory: PathBuf,
 }

@@ -4,11 +4,11 @@
 //! next step.
 
 mod activate;
-// mod bench;
-// mod check_message;
+mod bench;
+mod check_message;
 mod completions;
 mod config;
-// mod demo;
+mod demo;
 mod exit;
 mod generate;
 mod init;
@@ -54,16 +54,16 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
-    // Demo(demo::Args),
+    Demo(demo::Args),
     Generate(generate::Args),
     List(list::Args),
     Show(show::Args),
     Record(record::Args),
     Activate(activate::Args),
     Sign(sign::Args),
-    // CheckMessage(check_message::Args),
+    CheckMessage(check_message::Args),
     Config(config::Args),
-    // Bench(bench::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -79,16 +79,16 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
     let config = &command_line.config;
     let exit = match &command_line.command {
         Command::Init(args) => init::run(args, &mut out),
-        // Command::Demo(args) => demo::run(args, &mut out),
+        Command::Demo(args) => demo::run(args, &mut out),
         Command::Generate(args) => generate::run(args, config, &mut out),
         Command::List(args) => list::run(args, config, &mut out),
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
         Command::Sign(args) => sign::run(args, config, &mut out),
-        // Command::CheckMessage(args) => check_message::run(args, &mut out),
+        Command::CheckMessage(args) => check_message::run(args, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
-        // Command::Bench(args) => bench::run(args, &mut out),
+        Command::Bench(args) => bench::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
         Command::Man(args) => man::run(args, &mut out),
     }?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// For whom to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// People.
     #[default]
     Text,
@@ -18,18 +18,18 @@ pub enum Format {
 }
 
 /// What is good.
-pub const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// What wants attention.
-pub const WARN: Style = AnsiColor::Yellow.on_default();
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 /// What is broken.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// What matters on its line.
-pub const STRONG: Style = Style::new().bold();
+pub(super) const STRONG: Style = Style::new().bold();
 /// What can be passed over.
-pub const FAINT: Style = Style::new().dimmed();
+pub(super) const FAINT: Style = Style::new().dimmed();
 
 /// A table without rules: columns under their headings.
-pub fn table(headings: &[&str]) -> Table {
+pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
@@ -37,7 +37,7 @@ pub fn table(headings: &[&str]) -> Table {
 }
 
 /// Writes a table, without the blanks that fill its last column.
-pub fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
+pub(super) fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))?;
     }
@@ -45,13 +45,13 @@ pub fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
 }
 
 /// Writes one JSON document, indented, with a final line end.
-pub fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
 
 /// Asks before something is done: `--yes` is an answer, a terminal is asked, everything else is a no.
-pub fn confirmed(question: &str, yes: Confirmation) -> io::Result<bool> {
+pub(super) fn confirmed(question: &str, yes: Confirmation) -> io::Result<bool> {
     if yes == Confirmation::Given {
         return Ok(true);
     }
@@ -66,7 +66,7 @@ pub fn confirmed(question: &str, yes: Confirmation) -> io::Result<bool> {
 
 /// Whether `--yes` was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmation {
+pub(super) enum Confirmation {
     /// It was.
     Given,
     /// It was not.

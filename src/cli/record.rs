@@ -16,7 +16,7 @@ use crate::names::{DomainName, Selector};
 ///
 /// Keys that are withdrawn have none. The record of a revoked key has an empty p=.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domains.
     #[arg(required = true)]
     domains: Vec<DomainName>,
@@ -43,7 +43,7 @@ enum RecordFormat {
 
 /// A record as it is to stand in DNS.
 #[derive(Debug, Clone, Serialize)]
-pub struct PublishedRecord {
+pub(super) struct PublishedRecord {
     /// The owner's name, without the final dot.
     pub name: String,
     /// Always TXT.

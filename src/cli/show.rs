@@ -15,7 +15,7 @@ use crate::names::DomainName;
 
 /// Show all about one domain's keys, and whether they can sign
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The domain.
     domain: DomainName,
 

@@ -22,7 +22,7 @@ use crate::policy::{self, Reason};
 /// Reads a message from standard input and writes it with its signatures to standard output. It is signed as the daemon
 /// would sign it for a sender it trusts: for the domain of its author, with the active keys. Line ends become CRLF.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Sign for this domain, whatever From says.
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,

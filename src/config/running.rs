@@ -147,7 +147,7 @@ pub struct Signing {
 pub struct DomainSettings {
     /// Whether mail from a subdomain that has no keys of its own is signed with this domain's.
     pub subdomains: bool,
-    /// i=, where it is to be written.
+    /// i=, where it is to be written: within the signing domain of the table it stands in.
     pub identity: Option<Auid>,
     /// c=.
     pub canonicalization: CanonicalizationPair,

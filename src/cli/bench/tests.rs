@@ -11,7 +11,7 @@ use crate::milter::{Event, Reply, Session, SessionOptions};
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(flatten)]
-    args: BenchArgs,
+    args: Args,
 }
 
 /// What the filter of these tests says at end of header and end of message.
@@ -67,7 +67,7 @@ impl Filter {
     }
 }
 
-fn bench(socket: &str, more: &[&str]) -> anyhow::Result<(ExitCode, serde_json::Value)> {
+fn bench(socket: &str, more: &[&str]) -> anyhow::Result<(Exit, serde_json::Value)> {
     let words = ["bench", "milter", "--connect", socket, "--format", "json"];
     let cli = Cli::try_parse_from(words.iter().chain(more)).unwrap();
     let mut out = Vec::new();
@@ -75,7 +75,7 @@ fn bench(socket: &str, more: &[&str]) -> anyhow::Result<(ExitCode, serde_json::V
     Ok((code, serde_json::from_slice(&out).unwrap()))
 }
 
-fn with_filter(filter: Filter, more: &[&str]) -> (ExitCode, serde_json::Value) {
+fn with_filter(filter: Filter, more: &[&str]) -> (Exit, serde_json::Value) {
     let folder = tempfile::tempdir().unwrap();
     let socket = filter.listen(&folder.path().join("socket"));
     bench(&socket, more).unwrap()
@@ -86,7 +86,7 @@ fn signed_messages_are_counted_and_timed() {
     let pid = std::process::id().to_string();
     let more = ["--messages", "57", "--connections", "3", "--per-connection", "4", "--pid", &pid, "--idle", "5"];
     let (code, report) = with_filter(Filter::Signs, &more);
-    assert_eq!(code, ExitCode::SUCCESS);
+    assert_eq!(code, Exit::Clean);
     assert_eq!(report["signed"], 57);
     assert_eq!(report["lost"], 0);
     assert_eq!(report["idle"]["connections"], 5);
@@ -100,17 +100,17 @@ fn signed_messages_are_counted_and_timed() {
 #[test]
 fn messages_that_are_passed_or_deferred_are_told_apart() {
     let (code, report) = with_filter(Filter::Passes, &["--messages", "20", "--not-ours"]);
-    assert_eq!((code, &report["unsigned"]), (ExitCode::SUCCESS, &20.into()));
+    assert_eq!((code, &report["unsigned"]), (Exit::Clean, &20.into()));
     assert_eq!(report["end_of_message"], serde_json::Value::Null);
     let (code, report) = with_filter(Filter::Defers, &["--messages", "20", "--auth", "anna"]);
-    assert_eq!((code, &report["deferred"]), (ExitCode::SUCCESS, &20.into()));
+    assert_eq!((code, &report["deferred"]), (Exit::Clean, &20.into()));
     assert_eq!(report["first_reply"], "451 4.3.2 busy");
 }
 
 #[test]
 fn messages_without_an_answer_are_lost() {
     let (code, report) = with_filter(Filter::HangsUp, &["--messages", "5", "--connections", "1"]);
-    assert_eq!(code, ExitCode::from(1));
+    assert_eq!(code, Exit::Findings);
     assert_eq!(report["lost"], 5);
     assert_eq!(report["first_problem"], "the milter closed the connection");
 }
@@ -118,7 +118,7 @@ fn messages_without_an_answer_are_lost() {
 #[test]
 fn held_messages_are_all_there_before_the_first_ends() {
     let (code, report) = with_filter(Filter::Signs, &["--hold", "--connections", "8", "--size", "300000"]);
-    assert_eq!((code, &report["signed"]), (ExitCode::SUCCESS, &8.into()));
+    assert_eq!((code, &report["signed"]), (Exit::Clean, &8.into()));
 }
 
 #[test]
