@@ -66,7 +66,7 @@ pub(super) struct PublishedRecord {
 
 impl PublishedRecord {
     /// The record of one binding.
-    pub fn of(domain: &DomainName, binding: &Binding) -> Self {
+    pub(super) fn of(domain: &DomainName, binding: &Binding) -> Self {
         let record = match binding.state.name() {
             StateName::Revoked => KeyRecord::revoked(binding.algorithm()),
             _ => KeyRecord::of(&binding.public_key),
