@@ -221,12 +221,8 @@ fn while_the_daemon_is_away_mail_is_deferred_and_nothing_goes_unsigned() {
     let plain = messages_for_postfix().remove(0);
     setup.daemon.terminate();
     assert!(setup.daemon.server.wait(Duration::from_secs(20)).success());
-    let reply = SmtpClient::connect(setup.postfix.port()).send(
-        plain.sender,
-        &recipient(&plain),
-        &plain.octets,
-        Transfer::Data,
-    );
+    let reply =
+        SmtpClient::connect(setup.postfix.port()).send(plain.sender, &recipient(&plain), &plain.octets, Transfer::Data);
     assert_eq!(reply.code, 451, "{reply:?}");
     setup.daemon = setup.installation.start(&setup.scratch);
     let messages = [plain];

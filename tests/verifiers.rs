@@ -116,7 +116,8 @@ fn check_message_tells_a_good_message_from_a_changed_one() {
     let installation = Installation::new(&scratch);
     let signed = installation.sign(&message_set()[0].octets);
     let records = scratch.write("records", installation.records());
-    let check = |message: &[u8]| with_input(installation.command("check-message").arg("--records").arg(&records), message);
+    let check =
+        |message: &[u8]| with_input(installation.command("check-message").arg("--records").arg(&records), message);
     let good = check(&signed);
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stdout));
     let bad = check(&String::from_utf8(signed).unwrap().replace("plain text", "plain test").into_bytes());

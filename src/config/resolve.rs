@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::file::v1;
 use super::parse::Accounts;
-use super::running::{
-    Config, DomainSettings, HeaderLists, Identity, Keys, Limits, Listener, Listeners, Log, Permissions, Signing,
-    Timeouts, Trust,
-};
+use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts};
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
 use super::values::{Account, Expiry, Network, Period, Size};
+use crate::dkim::header_selection::NEVER_SIGNED;
+use crate::dkim::{Auid, HeaderSelection};
 use crate::finding::{Finding, Place, Severity};
 use crate::names::DomainName;
+use crate::policy::Trust;
 
 /// A signature that expires sooner may expire in a queue: MTAs keep trying for five days.
 const SHORT_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -28,18 +28,6 @@ const SMALLEST_FRAME: u64 = 64 << 10;
 
 /// Postfix' milter_command_timeout and Sendmail's default for a reply are 30 s and 10 s; beyond this no MTA waits.
 const LONGEST_QUEUE_DEADLINE: Duration = Duration::from_secs(300);
-
-/// Header fields that change or appear on the way, or that must not be signed (RFC 6376 §5.4).
-const NEVER_SIGNED: [&str; 8] = [
-    "received",
-    "return-path",
-    "bcc",
-    "resent-bcc",
-    "content-length",
-    "delivered-to",
-    "authentication-results",
-    "dkim-signature",
-];
 
 /// The configuration that a file describes; what is wrong with it goes to `findings`, and a default stands in its place.
 pub(super) fn resolve(
@@ -222,19 +210,19 @@ impl<A: Accounts> Resolver<'_, '_, A> {
     fn signing(&mut self, spec: &v1::Signing) -> Signing {
         let defaults = Signing::default();
         let lists = &defaults.domain.headers;
-        let headers = HeaderLists {
-            oversign: self.names(spec.oversign.as_ref(), &["signing".into(), "oversign".into()], &lists.oversign),
-            sign_present: self.names(
+        let headers = HeaderSelection {
+            oversigned: self.names(spec.oversign.as_ref(), &["signing".into(), "oversign".into()], &lists.oversigned),
+            as_present: self.names(
                 spec.sign_present.as_ref(),
                 &["signing".into(), "sign_present".into()],
-                &lists.sign_present,
+                &lists.as_present,
             ),
-            oversign_absent: self.names(
+            oversigned_absent: self.names(
                 spec.oversign_absent.as_ref(),
                 &["signing".into(), "oversign_absent".into()],
-                &lists.oversign_absent,
+                &lists.oversigned_absent,
             ),
-            leave_out: self.left_out(spec.leave_out.as_ref(), &["signing".into(), "leave_out".into()]),
+            left_out: self.left_out(spec.leave_out.as_ref(), &["signing".into(), "leave_out".into()]),
         };
         Signing {
             domain: DomainSettings {
@@ -355,10 +343,10 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         let headers = if left_out.is_empty() {
             Arc::clone(&signing.domain.headers)
         } else {
-            let mut headers = HeaderLists::clone(&signing.domain.headers);
+            let mut headers = HeaderSelection::clone(&signing.domain.headers);
             for field in left_out {
-                if !headers.leave_out.contains(&field) {
-                    headers.leave_out.push(field);
+                if !headers.left_out.contains(&field) {
+                    headers.left_out.push(field);
                 }
             }
             Arc::new(headers)
@@ -372,23 +360,14 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         }
     }
 
-    /// i= (RFC 6376 §3.5): an optional local part, an @, and the signing domain or one below it.
-    fn identity(&mut self, given: &str, signing_domain: &DomainName, path: &[Step]) -> Option<Identity> {
-        let split = given.rsplit_once('@').and_then(|(local, domain)| Some((local, DomainName::parse(domain).ok()?)));
-        let Some((local_part, domain)) = split.filter(|(local, _)| is_local_part(local)) else {
-            let evidence = format!("{given:?} is no identity");
-            let remedy = format!("for example \"@{signing_domain}\" or \"mail@{signing_domain}\"");
-            self.error("config.identity", path, evidence, &remedy);
-            return None;
-        };
-        if !domain.is_within(signing_domain) {
-            let evidence =
-                format!("{domain} is not within the signing domain {signing_domain}, and verifiers would reject it");
-            self.error("config.identity", path, evidence, &format!("for example \"@{signing_domain}\""));
-            return None;
-        }
-        let local_part = Some(local_part.to_owned()).filter(|local| !local.is_empty());
-        Some(Identity { local_part, domain })
+    /// i=, within the signing domain.
+    fn identity(&mut self, given: &str, signing_domain: &DomainName, path: &[Step]) -> Option<Auid> {
+        Auid::parse(given, signing_domain)
+            .inspect_err(|error| {
+                let remedy = format!("for example \"@{signing_domain}\" or \"mail@{signing_domain}\"");
+                self.error("config.identity", path, format!("{given:?}: {error}"), &remedy);
+            })
+            .ok()
     }
 
     fn limits(&mut self, spec: &v1::Limits) -> Limits {

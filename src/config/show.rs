@@ -1,8 +1,9 @@
 //! A running configuration as a file that would give it again.
 
 use super::file::v1;
-use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Trust};
+use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts};
 use super::values::{Account, Expiry, Mode, Network, Period, Size};
+use crate::policy::Trust;
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -64,23 +65,23 @@ fn signing(signing: &Signing) -> v1::Signing {
     v1::Signing {
         canonicalization: Some(signing.domain.canonicalization),
         expire_after: Some(expiry(&signing.domain)),
-        oversign: Some(headers.oversign.clone()),
-        sign_present: Some(headers.sign_present.clone()),
-        oversign_absent: Some(headers.oversign_absent.clone()),
-        leave_out: Some(headers.leave_out.clone()),
+        oversign: Some(headers.oversigned.clone()),
+        sign_present: Some(headers.as_present.clone()),
+        oversign_absent: Some(headers.oversigned_absent.clone()),
+        leave_out: Some(headers.left_out.clone()),
         on_failure: Some(signing.on_failure),
         on_unsignable: Some(signing.on_unsignable),
     }
 }
 
 fn domain_table(domain: &DomainSettings, signing: &Signing) -> v1::Domain {
-    let everywhere = &signing.domain.headers.leave_out;
+    let everywhere = &signing.domain.headers.left_out;
     v1::Domain {
         subdomains: Some(domain.subdomains),
         identity: domain.identity.as_ref().map(ToString::to_string),
         expire_after: Some(expiry(domain)),
         canonicalization: Some(domain.canonicalization),
-        leave_out: Some(domain.headers.leave_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
+        leave_out: Some(domain.headers.left_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
     }
 }
 

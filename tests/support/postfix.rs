@@ -78,10 +78,8 @@ impl Postfix {
             ),
         );
         scratch.write("etc/master.cf", master_cf(port, submission_port));
-        let mut master = Server::start(
-            Command::new(postfix).arg("-c").arg(&configuration).arg("start-fg"),
-            &scratch.join("output"),
-        );
+        let mut master =
+            Server::start(Command::new(postfix).arg("-c").arg(&configuration).arg("start-fg"), &scratch.join("output"));
         let log = scratch.join("maillog");
         master.wait_until("Postfix to listen", || {
             fs::read_to_string(&log).is_ok_and(|log| log.contains("daemon started"))
@@ -120,7 +118,9 @@ impl Postfix {
 
     /// Waits until the log has this text.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        eventually(&format!("{text:?} in Postfix's log"), Duration::from_secs(20), || self.log().contains(text).then_some(()));
+        eventually(&format!("{text:?} in Postfix's log"), Duration::from_secs(20), || {
+            self.log().contains(text).then_some(())
+        });
     }
 
     /// Files in the queue of this name: "deferred", "maildrop", "hold".

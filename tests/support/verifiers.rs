@@ -44,7 +44,8 @@ pub(crate) fn opendkim(messages: &[PathBuf], records: &str) -> Vec<Vec<Signature
     messages
         .iter()
         .map(|message| {
-            let output = tools::run(Command::new(&program).arg("-x").arg(&configuration).arg("-t").arg(message).arg("-vv"));
+            let output =
+                tools::run(Command::new(&program).arg("-x").arg(&configuration).arg("-t").arg(message).arg("-vv"));
             results_of_test_mode(&String::from_utf8_lossy(&output.stdout))
         })
         .collect()
@@ -106,11 +107,7 @@ fn results_of_test_mode(output: &str) -> Vec<Signature> {
             Signature {
                 selector: property("header.s="),
                 algorithm: property("header.a="),
-                outcome: if result.starts_with("pass") {
-                    Outcome::Pass
-                } else {
-                    Outcome::Fail(result.to_owned())
-                },
+                outcome: if result.starts_with("pass") { Outcome::Pass } else { Outcome::Fail(result.to_owned()) },
             }
         })
         .collect()

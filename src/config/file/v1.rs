@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::running::{CanonicalizationPair, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Threads};
+use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
 use crate::config::values::{Account, Expiry, Mode, Network, Period, Size};
+use crate::dkim::CanonicalizationPair;
 use crate::names::DomainName;
+use crate::policy::{OnFailure, OnUnsignable};
 
 /// The whole file.
 #[expect(missing_docs, reason = "a section's documentation stands at its type, where the reference takes it from")]

@@ -216,7 +216,7 @@ impl<S: KeyStore> KeyCache<S> {
             stamp,
             succeeded: now,
             tried: now,
-            keys: keys.keys.iter().map(|key| EntryKey::of(key)).collect(),
+            keys: keys.keys.iter().map(EntryKey::of).collect(),
             unusable: keys.unusable.clone().into(),
         };
         Ok((keys, entry))

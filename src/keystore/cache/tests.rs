@@ -47,7 +47,7 @@ impl Fake {
         let manifest = manifest
             .bind_generated(selector.clone(), key.public().clone(), PrivateKeyPlace::Own, 3600, now)
             .unwrap()
-            .activate(Choice::Selectors(&[selector.clone()]), RetirementWaits::default(), now)
+            .activate(Choice::Selectors(std::slice::from_ref(&selector)), RetirementWaits::default(), now)
             .unwrap()
             .manifest
             .with_next_revision();
