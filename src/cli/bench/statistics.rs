@@ -35,10 +35,6 @@ impl Latencies {
         self.longest = self.longest.max(other.longest);
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.total
-    }
-
     pub(super) fn longest(&self) -> Duration {
         self.longest
     }
@@ -95,7 +91,7 @@ mod tests {
             assert!((found - expected).abs() / expected < 0.01, "{share}: {found}");
         }
         assert_eq!(latencies.longest(), Duration::from_micros(1000));
-        assert_eq!(latencies.count(), 1000);
+        assert_eq!(latencies.total, 1000);
     }
 
     #[test]
@@ -104,7 +100,7 @@ mod tests {
         one.record(Duration::from_millis(1));
         other.record(Duration::from_millis(3));
         one.add(&other);
-        assert_eq!(one.count(), 2);
+        assert_eq!(one.total, 2);
         assert_eq!(one.percentile(1.0), Some(Duration::from_millis(3)));
     }
 

@@ -328,7 +328,7 @@ fn another_smtp_session_may_follow_on_the_same_connection() {
     rig.feed(&frames(&[(b'D', b"Cj\0host\0"), (b'C', b"h\0U"), (b'M', b"<a>\0"), (b'K', b"")])).unwrap();
     assert_eq!(rig.session.macro_value("j"), None);
     assert!(rig.session.is_idle());
-    rig.feed(&frames(&[(b'C', b"h\x004\0\0127.0.0.1\0")])).unwrap();
+    rig.feed(&frames(&[(b'C', b"h\x004\0\x00127.0.0.1\0")])).unwrap();
     rig.seen.clear();
     rig.replies();
     rig.feed(&frames(MESSAGE)).unwrap();
