@@ -4,6 +4,8 @@
 //! body ──▶ body_hash ────────────────────────────────┐ bh=
 //! Headers ──▶ header_selection ──▶ SelectedFields ───┤ h=
 //! SignatureSpec (d=, s=, c=, t=, x=, i=) ────────────┴──▶ signer ──▶ Prepared ──▶ key ──▶ SignatureField
+//!
+//! message, key_record ──▶ verifier ──▶ what each signature is worth
 //! ```
 
 pub mod body_hash;
