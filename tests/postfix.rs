@@ -136,7 +136,7 @@ fn many_messages_on_one_connection_are_signed_also_after_aborted_ones() {
             }
             4 => {
                 client.expect("MAIL FROM:<eve@other.test>");
-                assert_eq!(client.command("RCPT TO:<no..body@@sink.test>").code, 501);
+                assert_eq!(client.command("RCPT TO:<>").code, 501);
                 client.expect("RSET");
             }
             5 => {
