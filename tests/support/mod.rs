@@ -39,5 +39,5 @@ pub(crate) use scratch::{Scratch, eventually, free_port};
 pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
 pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
-pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim, without_other_signatures};
+pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim};
 pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};
