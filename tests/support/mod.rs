@@ -12,6 +12,7 @@
 //! panic. A tool that is missing fails the test with the package to install; nothing is skipped in silence.
 
 #![allow(dead_code, unused_imports, reason = "each test program uses its own part of the harness")]
+#![allow(clippy::print_stderr, reason = "what a server said is shown when its test fails")]
 
 mod delivery;
 mod dialogue;
