@@ -3,6 +3,8 @@
 //! Tests that play another user or need a file system of their own run themselves again as a child: such a child is a
 //! `#[test]` that is ignored as a helper and told what to do by its environment; without being told, it does nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 #[path = "keystore/common.rs"]
 mod common;
 #[path = "keystore/concurrency.rs"]
