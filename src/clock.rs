@@ -16,6 +16,7 @@ pub enum Clock {
 
 impl Clock {
     /// The wall clock: what t= and x= of a signature and the states of keys are written in.
+    #[expect(clippy::disallowed_methods, reason = "the one home of Timestamp::now")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

@@ -43,7 +43,8 @@ impl Setup {
 
 /// A whole session, from the offer on, for a daemon that takes every step.
 fn whole_session() -> Vec<u8> {
-    [offer(6, ACTIONS, PROTOCOL), connect("127.0.0.1"), frame(b'H', b"client.test\0"), whole_message("HOSTILE")].concat()
+    [offer(6, ACTIONS, PROTOCOL), connect("127.0.0.1"), frame(b'H', b"client.test\0"), whole_message("HOSTILE")]
+        .concat()
 }
 
 fn body_hash(verdict: &Verdict) -> Vec<String> {
@@ -108,8 +109,14 @@ fn malformed_payloads_and_odd_orders_never_stop_the_daemon() {
         ("a recipient before the sender", [frame(b'R', b"<b@x.test>\0"), mail.clone(), end.clone()].concat()),
         ("MAIL twice", [mail.clone(), mail.clone(), from.clone(), end.clone()].concat()),
         ("HELO within a message", [mail.clone(), from.clone(), frame(b'H', b"x\0"), end.clone()].concat()),
-        ("ABORT everywhere", [frame(b'A', b""), mail.clone(), frame(b'A', b""), frame(b'A', b""), end.clone()].concat()),
-        ("a new client on the same connection", [mail.clone(), frame(b'K', b""), connect("127.0.0.1"), mail.clone()].concat()),
+        (
+            "ABORT everywhere",
+            [frame(b'A', b""), mail.clone(), frame(b'A', b""), frame(b'A', b""), end.clone()].concat(),
+        ),
+        (
+            "a new client on the same connection",
+            [mail.clone(), frame(b'K', b""), connect("127.0.0.1"), mail.clone()].concat(),
+        ),
         ("a second offer", [mail.clone(), offer(6, ACTIONS, PROTOCOL), mail.clone()].concat()),
         ("QUIT within a message", [mail.clone(), from.clone(), frame(b'Q', b"")].concat()),
         ("commands after QUIT", [frame(b'Q', b""), mail.clone(), from.clone(), end.clone()].concat()),
@@ -228,9 +235,14 @@ fn every_cutting_of_a_body_into_chunks_gives_the_same_hash() {
 #[test]
 fn older_offers_are_spoken_as_they_are() {
     let setup = Setup::new();
-    for (version, actions, protocol) in
-        [(2, 0x3f, 0x7f), (3, ACTIONS, 0x17f), (4, ACTIONS, 0x37f), (6, ACTIONS, PROTOCOL), (6, ACTIONS, 0x301f_ffff), (7, ACTIONS, PROTOCOL)]
-    {
+    for (version, actions, protocol) in [
+        (2, 0x3f, 0x7f),
+        (3, ACTIONS, 0x17f),
+        (4, ACTIONS, 0x37f),
+        (6, ACTIONS, PROTOCOL),
+        (6, ACTIONS, 0x301f_ffff),
+        (7, ACTIONS, PROTOCOL),
+    ] {
         let mut dialogue = setup.silent();
         let [answered, wanted_actions, wanted_steps] = dialogue.negotiate(version, actions, protocol).unwrap();
         assert_eq!(answered, version.min(6), "version");

@@ -1,6 +1,6 @@
 //! Keys that OpenSSL wrote are read here, and OpenSSL reads and verifies with ours.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,18 +3,27 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::Exit;
+use super::installation::ConfigUnusable;
+use super::output::{Format, write_json};
 
 use crate::config::{Config, Listeners};
 use crate::files::configuration::{self, ConfigError};
 use crate::files::surroundings;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Place, Severity};
+use crate::keystore::{Directory, StoreError};
 
 /// Check the configuration, or show what it comes to
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
+
+    /// How to print it.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    format: Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -27,56 +36,47 @@ enum Command {
     Check,
     /// Print the configuration that would run, defaults included
     ///
-    /// The output is itself a configuration file; a relative key store is written with its whole path.
+    /// The output is itself a configuration file; a relative key store is written joined to the directory of
+    /// the file that was read.
     Show,
 }
 
-/// How output is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is wrong: exit code 0.
-    Clean,
-    /// Errors were found and printed: exit code 1.
-    Findings,
-}
-
-/// Runs the command on one configuration file. An error is one of usage or configuration: exit code 2.
-pub fn run(args: &Args, path: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, path: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match args.command {
-        Command::Check => check(path, format, out),
-        Command::Show => show(path, format, out),
+        Command::Check => check(path, args.format, out),
+        Command::Show => show(path, args.format, out),
     }
 }
 
-fn check(path: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<Outcome> {
+fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let findings = match configuration::read(path) {
         Ok((config, mut findings)) => {
             findings.extend(surroundings::listeners(&config));
+            findings.extend(Directory::open(&config.keys.store).err().map(|error| unusable(&config, error)));
             findings
         }
         Err(ConfigError::Invalid(findings)) => findings,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(ConfigUnusable(error).into()),
     };
     print(path, &findings, format, out)?;
     let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
-    Ok(if errors { Outcome::Findings } else { Outcome::Clean })
+    Ok(if errors { Exit::Findings } else { Exit::Clean })
 }
 
-fn print(path: &Path, findings: &[Finding], format: Format, out: &mut impl Write) -> io::Result<()> {
+/// What the daemon would say of the store, and not start.
+fn unusable(config: &Config, error: StoreError) -> Finding {
+    Finding {
+        rule: "store.open",
+        severity: Severity::Error,
+        place: Place::Path { path: config.keys.store.clone() },
+        evidence: format!("{:#}", anyhow::Error::from(error)),
+        remedy: String::new(),
+    }
+}
+
+fn print(path: &Path, findings: &[Finding], format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, findings)?;
-            writeln!(out)
-        }
+        Format::Json => write_json(out, &findings),
         Format::Text => {
             for finding in findings {
                 writeln!(out, "{finding}")?;
@@ -88,16 +88,13 @@ fn print(path: &Path, findings: &[Finding], format: Format, out: &mut impl Write
     }
 }
 
-fn show(path: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<Outcome> {
-    let (config, _) = configuration::read(path)?;
+fn show(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let (config, _) = configuration::read(path).map_err(ConfigUnusable)?;
     match format {
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &config.to_spec())?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &config.to_spec())?,
         Format::Text => out.write_all(effective(&config)?.as_bytes())?,
     }
-    Ok(Outcome::Clean)
+    Ok(Exit::Clean)
 }
 
 /// The configuration as a file.

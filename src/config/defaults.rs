@@ -10,10 +10,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::running::{
-    Canonicalization, CanonicalizationPair, Config, DomainSettings, HeaderLists, Keys, Limits, Listener, Listeners,
-    Log, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Permissions, Signing, Threads, Timeouts, Trust,
+    Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
+    Signing, Threads, Timeouts,
 };
 use super::socket::ListenAddress;
+use crate::dkim::{CanonicalizationPair, HeaderSelection};
+use crate::policy::{OnFailure, OnUnsignable, Trust};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -88,61 +90,7 @@ impl Default for DomainSettings {
             identity: None,
             canonicalization: CanonicalizationPair::default(),
             expire_after: None,
-            headers: Arc::new(HeaderLists::default()),
-        }
-    }
-}
-
-impl Default for CanonicalizationPair {
-    fn default() -> Self {
-        Self { header: Canonicalization::Relaxed, body: Canonicalization::Relaxed }
-    }
-}
-
-impl Default for HeaderLists {
-    fn default() -> Self {
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            oversign: names(&[
-                "from",
-                "to",
-                "cc",
-                "subject",
-                "date",
-                "message-id",
-                "reply-to",
-                "in-reply-to",
-                "references",
-                "mime-version",
-                "content-type",
-                "content-transfer-encoding",
-            ]),
-            sign_present: names(&[
-                "sender",
-                "resent-date",
-                "resent-from",
-                "resent-sender",
-                "resent-to",
-                "resent-cc",
-                "resent-message-id",
-                "list-id",
-                "list-help",
-                "list-unsubscribe",
-                "list-unsubscribe-post",
-                "list-subscribe",
-                "list-post",
-                "list-owner",
-                "list-archive",
-                "content-id",
-                "content-description",
-                "autocrypt",
-                "feedback-id",
-                "cfbl-address",
-                "cfbl-feedback-id",
-                "bimi-selector",
-            ]),
-            oversign_absent: Vec::new(),
-            leave_out: Vec::new(),
+            headers: Arc::new(HeaderSelection::default()),
         }
     }
 }

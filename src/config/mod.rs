@@ -26,8 +26,7 @@ pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
 pub use reference::reference;
 pub use running::{
-    Canonicalization, CanonicalizationError, CanonicalizationPair, Config, DomainSettings, HeaderLists, Identity, Keys,
-    Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Permissions, Signing,
-    Threads, Timeouts, Trust,
+    Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
+    Signing, Threads, Timeouts,
 };
 pub use socket::{ListenAddress, ListenAddressError};

@@ -1,5 +1,6 @@
 //! Text in, a [`Config`] or everything that is wrong with it out.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -44,7 +45,9 @@ pub fn parse(path: &Path, text: &str, accounts: &impl Accounts) -> Result<(Confi
     if errors.len() > MAX_PROBLEMS {
         findings.push(more(path));
     }
-    let broken_lines: Vec<Option<usize>> = findings.iter().map(|finding| line(&finding.place)).collect();
+    let broken: Vec<Range<usize>> =
+        errors.iter().filter_map(toml::de::Error::span).map(|span| source.part_around(span.start)).collect();
+    let syntax_errors = findings.len();
 
     match version(&mut source) {
         Ok(()) => {}
@@ -57,12 +60,12 @@ pub fn parse(path: &Path, text: &str, accounts: &impl Accounts) -> Result<(Confi
     let spec = read_spec(&mut source, &mut findings);
     let config = resolve(&spec, &source, accounts, &mut findings);
 
-    // What is left of a line with a syntax error is not what was meant: the first finding says it.
-    let mut first = broken_lines.len();
+    // What is left of a line or a section with a syntax error is not what was meant: that finding says it all.
+    let mut index = 0;
     findings.retain(|finding| {
-        let syntax = first > 0;
-        first = first.saturating_sub(1);
-        syntax || line(&finding.place).is_none_or(|line| !broken_lines.contains(&Some(line)))
+        index += 1;
+        let broken = |line: usize| broken.iter().any(|part| part.contains(&line));
+        index <= syntax_errors || !matches!(finding.place, Place::Line { line, .. } if broken(line))
     });
     findings.sort_by_key(|finding| match &finding.place {
         Place::Line { line, column, .. } => (*line, *column),
@@ -82,13 +85,6 @@ pub(crate) fn too_long(path: &Path) -> Finding {
         place: Place::Path { path: path.to_owned() },
         evidence: format!("the file is longer than {} MiB", MAX_OCTETS >> 20),
         remedy: "give the path of a configuration file".into(),
-    }
-}
-
-fn line(place: &Place) -> Option<usize> {
-    match place {
-        Place::Line { line, .. } => Some(*line),
-        _ => None,
     }
 }
 
@@ -131,7 +127,10 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
         }));
     };
     let number = match value.get_ref() {
-        DeValue::Integer(integer) => i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok(),
+        // Empty where a syntax error is.
+        DeValue::Integer(integer) if !value.span().is_empty() => {
+            i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+        }
         _ => None,
     };
     match number {
@@ -150,6 +149,7 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
 
 /// Reads the settings; what cannot be read is reported, taken out of the source, and the rest read again.
 fn read_spec(source: &mut Source<'_>, findings: &mut Vec<Finding>) -> Spec {
+    let broken = !findings.is_empty();
     for _ in 0..MAX_PROBLEMS {
         let error = match Spec::deserialize(Deserializer::from(source.tree().clone())) {
             Ok(spec) => return spec,
@@ -167,7 +167,10 @@ fn read_spec(source: &mut Source<'_>, findings: &mut Vec<Finding>) -> Spec {
             });
             return Spec::default();
         };
-        findings.push(unreadable(place, &removed, error.message()));
+        // What the parser put in place of a value with a syntax error stands nowhere; that finding says it all.
+        if !(removed.value.is_empty() && broken) {
+            findings.push(unreadable(place, &removed, error.message()));
+        }
     }
     if let Ok(spec) = Spec::deserialize(Deserializer::from(source.tree().clone())) {
         return spec;
@@ -205,11 +208,15 @@ fn unreadable(place: Place, removed: &Removed, message: &str) -> Finding {
         Some(example) => format!("for example {example}"),
         None => String::new(),
     };
+    let value = match removed.kind {
+        "table" => String::new(),
+        _ => format!(" = {}", shortened(&removed.value)),
+    };
     Finding {
         rule: "config.value",
         severity: Severity::Error,
         place,
-        evidence: format!("{path} = {}: {}", shortened(&removed.value), one_line(message)),
+        evidence: format!("{path}{value}: {}", one_line(message)),
         remedy,
     }
 }

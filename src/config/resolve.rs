@@ -1,21 +1,22 @@
 //! From what is on disk to what runs: defaults filled in, settings held against each other.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::v1;
 use super::parse::Accounts;
-use super::running::{
-    Config, DomainSettings, HeaderLists, Identity, Keys, Limits, Listener, Listeners, Log, Permissions, Signing,
-    Timeouts, Trust,
-};
+use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts};
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
-use super::values::{Account, Expiry, Network, Period, Size};
+use super::values::{Account, Count, Expiry, Network, Period, Size};
+use crate::dkim::header_selection::SelectionError;
+use crate::dkim::{Auid, HeaderSelection};
 use crate::finding::{Finding, Place, Severity};
 use crate::names::DomainName;
+use crate::policy::Trust;
 
 /// A signature that expires sooner may expire in a queue: MTAs keep trying for five days.
 const SHORT_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -28,18 +29,6 @@ const SMALLEST_FRAME: u64 = 64 << 10;
 
 /// Postfix' milter_command_timeout and Sendmail's default for a reply are 30 s and 10 s; beyond this no MTA waits.
 const LONGEST_QUEUE_DEADLINE: Duration = Duration::from_secs(300);
-
-/// Header fields that change or appear on the way, or that must not be signed (RFC 6376 §5.4).
-const NEVER_SIGNED: [&str; 8] = [
-    "received",
-    "return-path",
-    "bcc",
-    "resent-bcc",
-    "content-length",
-    "delivered-to",
-    "authentication-results",
-    "dkim-signature",
-];
 
 /// The configuration that a file describes; what is wrong with it goes to `findings`, and a default stands in its place.
 pub(super) fn resolve(
@@ -184,7 +173,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             revalidate_after: period(spec.revalidate_after, defaults.revalidate_after),
             revalidate_wait: period(spec.revalidate_wait, defaults.revalidate_wait),
             max_staleness: period(spec.max_staleness, defaults.max_staleness),
-            threads: spec.threads.unwrap_or(defaults.threads),
+            threads: count(spec.threads, defaults.threads),
         };
         if spec.store.as_ref().is_some_and(|store| store.as_os_str().is_empty()) {
             self.error(
@@ -221,20 +210,21 @@ impl<A: Accounts> Resolver<'_, '_, A> {
 
     fn signing(&mut self, spec: &v1::Signing) -> Signing {
         let defaults = Signing::default();
-        let lists = &defaults.domain.headers;
-        let headers = HeaderLists {
-            oversign: self.names(spec.oversign.as_ref(), &["signing".into(), "oversign".into()], &lists.oversign),
-            sign_present: self.names(
-                spec.sign_present.as_ref(),
-                &["signing".into(), "sign_present".into()],
-                &lists.sign_present,
-            ),
-            oversign_absent: self.names(
-                spec.oversign_absent.as_ref(),
-                &["signing".into(), "oversign_absent".into()],
-                &lists.oversign_absent,
-            ),
-            leave_out: self.left_out(spec.leave_out.as_ref(), &["signing".into(), "leave_out".into()]),
+        let lists = HeaderSelection::default();
+        let at = |setting: &str| [Step::from("signing"), setting.into()];
+        let oversigned = spec.oversign.as_ref().unwrap_or(&lists.oversigned);
+        let as_present = spec.sign_present.as_ref().unwrap_or(&lists.as_present);
+        let absent = spec.oversign_absent.as_ref().unwrap_or(&lists.oversigned_absent);
+        let headers = HeaderSelection {
+            oversigned: self
+                .names(oversigned, &at("oversign"), |oversigned| HeaderSelection { oversigned, ..no_headers() }),
+            as_present: self
+                .names(as_present, &at("sign_present"), |as_present| HeaderSelection { as_present, ..no_headers() }),
+            oversigned_absent: self.names(absent, &at("oversign_absent"), |oversigned_absent| HeaderSelection {
+                oversigned_absent,
+                ..no_headers()
+            }),
+            left_out: self.left_out(spec.leave_out.as_ref(), &at("leave_out")),
         };
         Signing {
             domain: DomainSettings {
@@ -267,48 +257,37 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         Some(duration)
     }
 
-    /// Names of header fields to be signed.
-    fn names(&mut self, given: Option<&Vec<String>>, path: &[Step], default: &[String]) -> Vec<String> {
-        let Some(given) = given else {
-            return default.to_vec();
-        };
-        let names = self.field_names(given, path);
-        for name in &names {
-            if NEVER_SIGNED.contains(&name.as_str()) {
-                let evidence = format!("{name} is never signed: it is added or changed on the way");
-                self.error("config.header_never", path, evidence, "leave it out");
-            }
-        }
-        names
-    }
-
-    /// Names of header fields not to be signed.
-    fn left_out(&mut self, given: Option<&Vec<String>>, path: &[Step]) -> Vec<String> {
-        let names = self.field_names(given.map_or(&[], Vec::as_slice), path);
-        if names.iter().any(|name| name == "from") {
-            let evidence = "from must be signed (RFC 6376, section 5.4)".to_owned();
-            self.error("config.header_from", path, evidence, "take it out of the list");
-        }
-        names
-    }
-
-    /// Lower-case names, each once; what is no name of a header field (RFC 5322 §3.6.8) is reported.
-    fn field_names(&mut self, given: &[String], path: &[Step]) -> Vec<String> {
+    /// Lower-case names, each once, for one of the lists. `select` makes a selection of that list alone, which judges it.
+    fn names(
+        &mut self,
+        given: &[String],
+        path: &[Step],
+        select: impl FnOnce(Vec<String>) -> HeaderSelection,
+    ) -> Vec<String> {
         let mut names: Vec<String> = Vec::with_capacity(given.len());
-        for (index, name) in given.iter().enumerate() {
-            if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':' && octet != b';')
-            {
-                let path: Vec<Step> = path.iter().cloned().chain([index.into()]).collect();
-                let evidence = format!("{name:?} is no name of a header field");
-                self.error("config.header_name", &path, evidence, "write it without the colon, such as \"reply-to\"");
-                continue;
-            }
+        for name in given {
             let name = name.to_ascii_lowercase();
             if !names.contains(&name) {
                 names.push(name);
             }
         }
+        for error in select(names.clone()).check() {
+            let name = match &error {
+                SelectionError::NoName { name }
+                | SelectionError::NeverSigned { name }
+                | SelectionError::AbsentFamily { name } => name,
+                _ => "from",
+            };
+            let index = given.iter().position(|given| given.eq_ignore_ascii_case(name));
+            let path: Vec<Step> = path.iter().cloned().chain(index.map(Step::from)).collect();
+            self.error("config.header", &path, error.to_string(), "take it out of the list");
+        }
         names
+    }
+
+    fn left_out(&mut self, given: Option<&Vec<String>>, path: &[Step]) -> Vec<String> {
+        let given = given.map_or(&[][..], Vec::as_slice);
+        self.names(given, path, |left_out| HeaderSelection { left_out, ..no_headers() })
     }
 
     fn domains(
@@ -355,10 +334,10 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         let headers = if left_out.is_empty() {
             Arc::clone(&signing.domain.headers)
         } else {
-            let mut headers = HeaderLists::clone(&signing.domain.headers);
+            let mut headers = HeaderSelection::clone(&signing.domain.headers);
             for field in left_out {
-                if !headers.leave_out.contains(&field) {
-                    headers.leave_out.push(field);
+                if !headers.left_out.contains(&field) {
+                    headers.left_out.push(field);
                 }
             }
             Arc::new(headers)
@@ -372,33 +351,33 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         }
     }
 
-    /// i= (RFC 6376 §3.5): an optional local part, an @, and the signing domain or one below it.
-    fn identity(&mut self, given: &str, signing_domain: &DomainName, path: &[Step]) -> Option<Identity> {
-        let split = given.rsplit_once('@').and_then(|(local, domain)| Some((local, DomainName::parse(domain).ok()?)));
-        let Some((local_part, domain)) = split.filter(|(local, _)| is_local_part(local)) else {
-            let evidence = format!("{given:?} is no identity");
-            let remedy = format!("for example \"@{signing_domain}\" or \"mail@{signing_domain}\"");
+    /// i= (RFC 6376 §3.5), written as it will stand in the signature.
+    fn identity(&mut self, given: &str, signing_domain: &DomainName, path: &[Step]) -> Option<Auid> {
+        let remedy = format!("for example \"@{signing_domain}\" or \"mail@{signing_domain}\"");
+        let auid = match Auid::parse(given, signing_domain) {
+            Ok(auid) => auid,
+            Err(error) => {
+                self.error("config.identity", path, format!("{given:?}: {error}"), &remedy);
+                return None;
+            }
+        };
+        let local_part = |text: &str| text.rsplit_once('@').map(|(local, _)| local.to_owned());
+        if local_part(auid.as_str()) != local_part(given) {
+            let evidence = format!("{given:?} has letters before the @ that i= must encode, and few verifiers decode");
             self.error("config.identity", path, evidence, &remedy);
             return None;
-        };
-        if !domain.is_within(signing_domain) {
-            let evidence =
-                format!("{domain} is not within the signing domain {signing_domain}, and verifiers would reject it");
-            self.error("config.identity", path, evidence, &format!("for example \"@{signing_domain}\""));
-            return None;
         }
-        let local_part = Some(local_part.to_owned()).filter(|local| !local.is_empty());
-        Some(Identity { local_part, domain })
+        Some(auid)
     }
 
     fn limits(&mut self, spec: &v1::Limits) -> Limits {
         let defaults = Limits::default();
         let limits = Limits {
-            connections: spec.connections.unwrap_or(defaults.connections),
+            connections: count(spec.connections, defaults.connections),
             header_bytes: size(spec.header_bytes, defaults.header_bytes),
-            header_fields: spec.header_fields.unwrap_or(defaults.header_fields),
+            header_fields: count(spec.header_fields, defaults.header_fields),
             frame: size(spec.frame, defaults.frame),
-            signing_queue: spec.signing_queue.unwrap_or(defaults.signing_queue),
+            signing_queue: count(spec.signing_queue, defaults.signing_queue),
             queue_deadline: period(spec.queue_deadline, defaults.queue_deadline),
             signing_threads: spec.signing_threads.unwrap_or(defaults.signing_threads),
             runtime_threads: spec.runtime_threads.unwrap_or(defaults.runtime_threads),
@@ -484,18 +463,26 @@ fn log(spec: &v1::Log) -> Log {
         target: spec.target.unwrap_or(defaults.target),
         format: spec.format.unwrap_or(defaults.format),
         level: spec.level.unwrap_or(defaults.level),
-        queue: spec.queue.unwrap_or(defaults.queue),
+        queue: count(spec.queue, defaults.queue),
     }
 }
 
-/// Nothing, or a dot-atom (RFC 5322 §3.2.3): what can stand in a signature without quoting.
-fn is_local_part(text: &str) -> bool {
-    let atext = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet);
-    text.is_empty() || text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext))
+/// Lists without a name.
+fn no_headers() -> HeaderSelection {
+    HeaderSelection {
+        oversigned: Vec::new(),
+        as_present: Vec::new(),
+        oversigned_absent: Vec::new(),
+        left_out: Vec::new(),
+    }
 }
 
 fn size(given: Option<Size>, default: u64) -> u64 {
     given.map_or(default, |size| size.0)
+}
+
+fn count(given: Option<Count>, default: NonZeroUsize) -> NonZeroUsize {
+    given.map_or(default, |count| count.0)
 }
 
 fn period(given: Option<Period>, default: Duration) -> Duration {

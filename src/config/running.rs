@@ -1,11 +1,10 @@
 //! What runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::socket::ListenAddress;
+use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
+use crate::policy::{OnFailure, OnUnsignable, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -82,6 +83,11 @@ impl Listener {
         }
     }
 
+    /// What logs call it.
+    pub fn label(&self) -> Cow<'_, str> {
+        self.name.as_deref().map_or_else(|| self.address.to_string().into(), Cow::from)
+    }
+
     /// Whether a TCP peer may talk to this listener: one of the allowed networks, or loopback where none is named.
     pub fn admits(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
@@ -125,30 +131,6 @@ pub struct Keys {
     pub threads: NonZeroUsize,
 }
 
-/// Whose mail is ours to sign.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    /// Clients that logged in.
-    pub authenticated: bool,
-    /// Clients in these networks; ask [`Trust::covers`].
-    pub networks: Vec<IpNet>,
-    /// Values of `{daemon_name}`, compared exactly.
-    pub daemon_names: Vec<String>,
-    /// Mail submitted by a local program.
-    pub local_submission: bool,
-    /// Also what is trusted only by loopback or local submission and carries a Received field. Listeners may differ:
-    /// ask [`Listener::sign_relayed`].
-    pub sign_relayed: bool,
-}
-
-impl Trust {
-    /// Whether a client's address is in a trusted network.
-    pub fn covers(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.networks.iter().any(|network| network.contains(&client))
-    }
-}
-
 /// How mail is signed, and what happens when it cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signing {
@@ -165,117 +147,14 @@ pub struct Signing {
 pub struct DomainSettings {
     /// Whether mail from a subdomain that has no keys of its own is signed with this domain's.
     pub subdomains: bool,
-    /// i=, where it is to be written.
-    pub identity: Option<Identity>,
+    /// i=, where it is to be written: within the signing domain of the table it stands in.
+    pub identity: Option<Auid>,
     /// c=.
     pub canonicalization: CanonicalizationPair,
     /// x= minus t=; none: no x=.
     pub expire_after: Option<Duration>,
     /// Which header fields are signed, what this domain leaves out included.
-    pub headers: Arc<HeaderLists>,
-}
-
-/// An agent or user identifier (RFC 6376 §3.5, i=), within the signing domain of the table it stands in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// What stands before the @, if anything.
-    pub local_part: Option<String>,
-    /// The signing domain or one below it.
-    pub domain: DomainName,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local_part.as_deref().unwrap_or_default(), self.domain)
-    }
-}
-
-/// Which header fields are signed; lower-case names. From always is, oversigned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderLists {
-    /// Signed where present, and once more, so that none can be added.
-    pub oversign: Vec<String>,
-    /// Signed where present.
-    pub sign_present: Vec<String>,
-    /// Listed once although absent, so that none can be added.
-    pub oversign_absent: Vec<String>,
-    /// Never signed; wins over the other lists.
-    pub leave_out: Vec<String>,
-}
-
-/// One canonicalisation algorithm (RFC 6376 §3.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Canonicalization {
-    /// Hardly any change is tolerated.
-    Simple,
-    /// White space may change.
-    Relaxed,
-}
-
-/// c= (RFC 6376 §3.5): header, then body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CanonicalizationPair {
-    /// Of the header.
-    pub header: Canonicalization,
-    /// Of the body.
-    pub body: Canonicalization,
-}
-
-/// Why a text is no c=.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("canonicalization {given:?} is none of relaxed/relaxed, relaxed/simple, simple/relaxed, simple/simple")]
-pub struct CanonicalizationError {
-    given: String,
-}
-
-impl FromStr for CanonicalizationPair {
-    type Err = CanonicalizationError;
-
-    /// One word stands for the header, and the body is then simple (RFC 6376 §3.5).
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let one = |word: &str| match word {
-            "simple" => Ok(Canonicalization::Simple),
-            "relaxed" => Ok(Canonicalization::Relaxed),
-            _ => Err(CanonicalizationError { given: text.into() }),
-        };
-        let (header, body) = text.split_once('/').unwrap_or((text, "simple"));
-        Ok(Self { header: one(header)?, body: one(body)? })
-    }
-}
-
-impl fmt::Display for Canonicalization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Simple => "simple",
-            Self::Relaxed => "relaxed",
-        })
-    }
-}
-
-impl fmt::Display for CanonicalizationPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.header, self.body)
-    }
-}
-
-/// What the MTA is told when no key can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// 451: the client tries again later.
-    Defer,
-    /// The message goes out without a signature.
-    AcceptUnsigned,
-}
-
-/// What the MTA is told of a message that cannot be signed: no From, several author domains, a header over its bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnUnsignable {
-    /// It goes out without a signature.
-    Pass,
-    /// 550: the client learns of it at once.
-    Refuse,
+    pub headers: Arc<HeaderSelection>,
 }
 
 /// Bounds on what is held and done at once.

@@ -1,8 +1,9 @@
 //! A running configuration as a file that would give it again.
 
 use super::file::v1;
-use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Trust};
-use super::values::{Account, Expiry, Mode, Network, Period, Size};
+use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts};
+use super::values::{Account, Count, Expiry, Mode, Network, Period, Size};
+use crate::policy::Trust;
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -45,7 +46,7 @@ fn keys(keys: &Keys) -> v1::Keys {
         revalidate_after: Some(Period(keys.revalidate_after)),
         revalidate_wait: Some(Period(keys.revalidate_wait)),
         max_staleness: Some(Period(keys.max_staleness)),
-        threads: Some(keys.threads),
+        threads: Some(Count(keys.threads)),
     }
 }
 
@@ -64,23 +65,23 @@ fn signing(signing: &Signing) -> v1::Signing {
     v1::Signing {
         canonicalization: Some(signing.domain.canonicalization),
         expire_after: Some(expiry(&signing.domain)),
-        oversign: Some(headers.oversign.clone()),
-        sign_present: Some(headers.sign_present.clone()),
-        oversign_absent: Some(headers.oversign_absent.clone()),
-        leave_out: Some(headers.leave_out.clone()),
+        oversign: Some(headers.oversigned.clone()),
+        sign_present: Some(headers.as_present.clone()),
+        oversign_absent: Some(headers.oversigned_absent.clone()),
+        leave_out: Some(headers.left_out.clone()),
         on_failure: Some(signing.on_failure),
         on_unsignable: Some(signing.on_unsignable),
     }
 }
 
 fn domain_table(domain: &DomainSettings, signing: &Signing) -> v1::Domain {
-    let everywhere = &signing.domain.headers.leave_out;
+    let everywhere = &signing.domain.headers.left_out;
     v1::Domain {
         subdomains: Some(domain.subdomains),
-        identity: domain.identity.as_ref().map(ToString::to_string),
+        identity: domain.identity.as_ref().map(|auid| auid.as_str().to_owned()),
         expire_after: Some(expiry(domain)),
         canonicalization: Some(domain.canonicalization),
-        leave_out: Some(domain.headers.leave_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
+        leave_out: Some(domain.headers.left_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
     }
 }
 
@@ -90,11 +91,11 @@ fn expiry(domain: &DomainSettings) -> Expiry {
 
 fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
-        connections: Some(limits.connections),
+        connections: Some(Count(limits.connections)),
         header_bytes: Some(Size(limits.header_bytes)),
-        header_fields: Some(limits.header_fields),
+        header_fields: Some(Count(limits.header_fields)),
         frame: Some(Size(limits.frame)),
-        signing_queue: Some(limits.signing_queue),
+        signing_queue: Some(Count(limits.signing_queue)),
         queue_deadline: Some(Period(limits.queue_deadline)),
         signing_threads: Some(limits.signing_threads),
         runtime_threads: Some(limits.runtime_threads),
@@ -111,5 +112,10 @@ fn timeouts(timeouts: &Timeouts) -> v1::Timeouts {
 }
 
 fn log(log: &Log) -> v1::Log {
-    v1::Log { target: Some(log.target), format: Some(log.format), level: Some(log.level), queue: Some(log.queue) }
+    v1::Log {
+        target: Some(log.target),
+        format: Some(log.format),
+        level: Some(log.level),
+        queue: Some(Count(log.queue)),
+    }
 }

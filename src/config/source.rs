@@ -71,6 +71,21 @@ impl<'t> Source<'t> {
         Place::Line { path: self.path.to_owned(), line: line.max(1), column }
     }
 
+    /// The lines that a syntax error spoils, counted from 1: its own, and behind the name of a section, which is then
+    /// unknown, all up to the next.
+    pub(super) fn part_around(&self, offset: usize) -> Range<usize> {
+        let line = self.lines.partition_point(|&start| start <= offset).max(1);
+        let names_section = |index: usize| {
+            let start = self.lines.get(index).copied().unwrap_or(self.text.len());
+            self.text.get(start..).is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with('['))
+        };
+        if !names_section(line - 1) {
+            return line..line + 1;
+        }
+        let next = (line..self.lines.len()).find(|&index| names_section(index));
+        line..next.unwrap_or(self.lines.len()) + 1
+    }
+
     /// Where a setting stands: its value, or the nearest table around it that is in the file.
     pub(super) fn place_of(&self, path: &[Step]) -> Place {
         let mut found = None;

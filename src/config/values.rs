@@ -15,8 +15,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::running::{CanonicalizationPair, Threads};
+use super::running::Threads;
 use super::socket::ListenAddress;
+use crate::dkim::CanonicalizationPair;
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,8 +264,50 @@ impl Serialize for Threads {
 
 impl<'de> Deserialize<'de> for Threads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        usize::deserialize(deserializer).map(|count| NonZeroUsize::new(count).map_or(Self::PerCore, Self::Count))
+        let threads = |number| Some(NonZeroUsize::new(number).map_or(Self::PerCore, Self::Count));
+        counted(deserializer, "a number of threads, or 0 for as many as there are cores", threads)
     }
+}
+
+/// A number of at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub NonZeroUsize);
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        counted(deserializer, "a number of at least 1", |number| NonZeroUsize::new(number).map(Self))
+    }
+}
+
+/// Reads a number that is not negative and takes it if it can be taken.
+fn counted<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    expecting: &'static str,
+    take: impl FnOnce(usize) -> Option<T>,
+) -> Result<T, D::Error> {
+    struct Counted<F>(&'static str, F);
+
+    impl<T, F: FnOnce(usize) -> Option<T>> Visitor<'_> for Counted<F> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+            let Self(expecting, take) = self;
+            let taken = usize::try_from(number).ok().and_then(take);
+            taken.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &expecting))
+        }
+    }
+
+    deserializer.deserialize_i64(Counted(expecting, take))
 }
 
 /// The schema of a type: what it is in TOML, and what the reference calls it.
@@ -288,6 +331,7 @@ macro_rules! titled {
 
 titled!(Account, ["string", "integer"], "name or id");
 titled!(Threads, "integer", "number");
+titled!(Count, "integer", "number");
 titled!(ListenAddress, "string", "socket");
 
 /// Serde as a string, for each type.
@@ -315,7 +359,8 @@ as_string!(
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
-    CanonicalizationPair called r#"`"relaxed"` or `"simple"`, twice"# expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
+    CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
+        expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
 );
 
 /// Reads a string and parses it.

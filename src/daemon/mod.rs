@@ -1,1 +1,20 @@
-//! (to be written)
+//! `waxseald`: sockets, connections, reload and drain around the filter.
+//!
+//! ```text
+//! run ─▶ listen ─▶ accept loop, one per socket ─▶ connection, one task each ─▶ filter
+//!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
+//!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
+//!  └ notify: READY, RELOADING, STOPPING, STATUS
+//! ```
+//!
+//! Architecture invariant: nothing here decides about a message.
+
+mod connection;
+mod limits;
+mod listen;
+mod notify;
+mod run;
+mod stream;
+
+pub use listen::ListenError;
+pub use run::{Arguments, StartError, run};

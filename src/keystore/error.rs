@@ -109,7 +109,7 @@ pub enum StoreError {
         /// The file; with line and column where one place is to blame.
         place: Place,
         /// What is wrong.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// A manifest stands in another domain's directory.
     #[error("{} is the manifest of {found}; it stands in the directory of {domain}", .path.display())]
@@ -209,7 +209,7 @@ pub enum StoreError {
         /// The domain.
         domain: DomainName,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
 }
 
@@ -236,7 +236,7 @@ impl StoreError {
             }
             _ => Place::Path { path },
         };
-        Self::Manifest { place, source }
+        Self::Manifest { place, source: Box::new(source) }
     }
 }
 

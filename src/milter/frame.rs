@@ -64,9 +64,19 @@ pub(super) fn append_with(out: &mut Vec<u8>, command: u8, write: impl FnOnce(&mu
 #[derive(Debug, Default)]
 pub(super) struct FrameReader {
     partial: Vec<u8>,
-    /// A body that has begun: its command and the octets still to come.
-    stream: Option<(CommandKind, u32)>,
+    /// A body that has begun.
+    stream: Option<Stream>,
     handed_out: HandedOut,
+}
+
+/// The payload of a BODY or end of message under way.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    command: CommandKind,
+    /// Octets still to come.
+    left: u32,
+    /// Octets at the head of the input that were taken before, see [`FrameReader::hold_back`].
+    held_back: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +98,8 @@ pub(super) enum Located {
     StreamBegins(CommandKind),
     /// A piece of body, in the input.
     Piece(Range<usize>),
+    /// The last piece of a BODY, which is complete with it.
+    LastPiece(Range<usize>),
     /// The BODY or end of message is complete.
     StreamEnds(CommandKind),
 }
@@ -105,14 +117,14 @@ impl FrameReader {
     /// Looks for the next thing in `input` from `at` on, which it moves past what was taken.
     pub(super) fn next(&mut self, input: &[u8], at: &mut usize, limit: u32) -> Result<Located, FrameError> {
         self.release(KEPT_CAPACITY);
-        if let Some((command, left)) = self.stream {
-            return Ok(self.stream_on(command, left, input, at));
+        if let Some(stream) = self.stream {
+            return Ok(self.stream_on(stream, input, at));
         }
         let rest = &input[*at..];
         if self.partial.is_empty() {
             if let Some((command, length)) = parse_start(rest, limit)? {
                 if command.is_streamed() {
-                    self.stream = Some((command, length - 1));
+                    self.stream = Some(Stream { command, left: length - 1, held_back: 0 });
                     *at += OVERHEAD;
                     return Ok(Located::StreamBegins(command));
                 }
@@ -160,19 +172,43 @@ impl FrameReader {
         self.partial.capacity()
     }
 
-    fn stream_on(&mut self, command: CommandKind, left: u32, input: &[u8], at: &mut usize) -> Located {
+    /// Leaves the last octet in the input for the next call, which passes over it: there is more to be told of the stream
+    /// under way, and a caller may stop where its input is used up.
+    pub(super) fn hold_back(&mut self, at: &mut usize) {
+        if let Some(stream) = &mut self.stream {
+            stream.held_back = 1;
+            *at -= 1;
+        }
+    }
+
+    fn stream_on(&mut self, Stream { command, left, held_back }: Stream, input: &[u8], at: &mut usize) -> Located {
+        let rest = input.len() - *at;
+        if held_back as usize > rest {
+            return Located::NeedMore;
+        }
+        *at += held_back as usize;
         if left == 0 {
             self.stream = None;
             return Located::StreamEnds(command);
         }
-        let piece = (input.len() - *at).min(left as usize);
+        let piece = (rest - held_back as usize).min(left as usize);
+        // `piece` is at most `left`, hence fits.
+        let left = left - piece as u32;
+        self.stream = Some(Stream { command, left, held_back: 0 });
         if piece == 0 {
             return Located::NeedMore;
         }
-        // `piece` is at most `left`, hence fits.
-        self.stream = Some((command, left - piece as u32));
-        *at += piece;
-        Located::Piece(*at - piece..*at)
+        let range = *at..*at + piece;
+        *at = range.end;
+        if left > 0 {
+            return Located::Piece(range);
+        }
+        if command == CommandKind::Body {
+            self.stream = None;
+            return Located::LastPiece(range);
+        }
+        self.hold_back(at);
+        Located::Piece(range)
     }
 
     /// Goes on with a frame that is cut.
@@ -183,7 +219,7 @@ impl FrameReader {
         let Some((command, length)) = parse_start(&self.partial, limit)? else { return Ok(Located::NeedMore) };
         if command.is_streamed() {
             self.partial.clear();
-            self.stream = Some((command, length - 1));
+            self.stream = Some(Stream { command, left: length - 1, held_back: 0 });
             return Ok(Located::StreamBegins(command));
         }
         let whole = 4 + length as usize;

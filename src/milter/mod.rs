@@ -34,6 +34,7 @@
 //! ```
 
 mod command;
+mod error;
 mod frame;
 mod macros;
 pub mod mta;
@@ -42,8 +43,9 @@ mod reply;
 mod session;
 
 pub use command::{Client, CommandError, CommandKind, Event, Parameters};
+pub use error::{ProtocolError, Stranger};
 pub use frame::{FrameError, MAX_SENT_PAYLOAD};
 pub use macros::{Macros, MacrosTooLong, Stage};
 pub use negotiation::{Actions, Agreement, HeaderChanges, NegotiationError, Offer, Steps, SymbolLists};
 pub use reply::{Reply, ReplyError, ValueSpacing};
-pub use session::{ProtocolError, Received, Session, SessionOptions, Stranger};
+pub use session::{Received, Session, SessionOptions};

@@ -147,7 +147,7 @@ impl Reply<'_> {
             }
             Self::Quarantine { reason } => {
                 frame::append_with(out, b'q', |out| {
-                    append_clean(reason.chars().take(MAX_TEXT_LINE), out);
+                    out.extend(reason.chars().take(MAX_TEXT_LINE).map(clean));
                     out.push(0);
                 });
             }
@@ -203,16 +203,9 @@ fn append_text(code: u16, enhanced: &str, text: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn append_clean(text: impl Iterator<Item = char>, out: &mut Vec<u8>) {
-    out.extend(text.map(clean));
-}
-
 /// What may stand in an SMTP reply (RFC 5321 §4.2): printable ASCII.
 fn clean(character: char) -> u8 {
-    match u8::try_from(character) {
-        Ok(octet @ b' '..=b'~') => octet,
-        _ => b'?',
-    }
+    if matches!(character, ' '..='~') { character as u8 } else { b'?' }
 }
 
 fn append_field(

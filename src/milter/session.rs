@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::command::{CommandError, CommandKind, Event};
+use super::error::{ProtocolError, Stranger};
 use super::frame::{self, FrameError, FrameReader, Located, Source};
-use super::macros::{Macros, MacrosTooLong, Stage};
-use super::negotiation::{Agreement, HeaderChanges, NegotiationError, Offer, Steps, SymbolLists};
+use super::macros::{Macros, Stage};
+use super::negotiation::{Agreement, HeaderChanges, Offer, Steps, SymbolLists};
 use super::reply::{Reply, ReplyError, ValueSpacing};
 
 /// What a session asks of the MTA, and its limits. Cheap to clone.
@@ -41,48 +42,6 @@ pub struct Received<'a> {
     pub event: Option<Event<'a>>,
     /// The macros, for the event's sake.
     pub macros: &'a Macros,
-}
-
-/// Why a connection must be closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProtocolError {
-    /// Not a milter client at all.
-    #[error("the first octets look like {0}, not like the milter protocol; is something else pointed at this socket?")]
-    NotMilter(Stranger),
-    /// A frame with an impossible beginning.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// A command that cannot be read.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// More macros than any MTA sends.
-    #[error(transparent)]
-    Macros(#[from] MacrosTooLong),
-    /// No session with this MTA is possible.
-    #[error(transparent)]
-    Negotiation(#[from] NegotiationError),
-    /// A command came before the negotiation.
-    #[error("the MTA sent {:?} before negotiating", char::from(*command as u8))]
-    NotNegotiated {
-        /// The command.
-        command: CommandKind,
-    },
-    /// A second negotiation.
-    #[error("the MTA negotiated a second time")]
-    NegotiatedTwice,
-}
-
-/// Another protocol that may turn up by mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Stranger {
-    /// HTTP.
-    Http,
-    /// SMTP.
-    Smtp,
-    /// TLS.
-    Tls,
 }
 
 /// All but the frames: what is agreed, where the dialogue stands.
@@ -164,8 +123,9 @@ impl Session {
     /// Takes octets from the MTA up to the next event, and appends replies that need no decision to `out`, which the
     /// caller sends before it waits for more input.
     ///
-    /// Call it with the rest of the input until it gives no event. While a reply is owed it takes nothing. Frames that
-    /// lie whole in `input` are not copied, bodies never. After an error the connection must be closed.
+    /// Call it again with the rest of the input until that is used up; nothing is pending then. While a reply is owed it
+    /// takes nothing. Frames that lie whole in `input` are not copied, bodies never. After an error the connection must be
+    /// closed.
     pub fn receive<'a>(&'a mut self, input: &'a [u8], out: &mut Vec<u8>) -> Result<Received<'a>, ProtocolError> {
         let mut consumed = 0;
         let found = self.next(input, &mut consumed, out);
@@ -254,14 +214,20 @@ impl Session {
                 Located::Frame(command, source) => (command, source),
                 Located::StreamBegins(command) => match dialogue.begin_stream(command)? {
                     Taken::AsEndOfHeader => {
+                        frames.hold_back(at);
                         return Ok(Some(Found::Command(CommandKind::EndOfHeader, Source::Collected)));
                     }
                     _ => continue,
                 },
-                Located::Piece(range) => match dialogue.state {
-                    State::Body => return Ok(Some(Found::Piece(range))),
-                    _ => continue,
-                },
+                Located::Piece(range) if dialogue.state == State::Body => return Ok(Some(Found::Piece(range))),
+                Located::Piece(_) => continue,
+                Located::LastPiece(range) => {
+                    dialogue.take(CommandKind::Body, &[], out)?;
+                    match dialogue.state {
+                        State::Body => return Ok(Some(Found::Piece(range))),
+                        _ => continue,
+                    }
+                }
                 Located::StreamEnds(command) => (command, Source::Collected),
             };
             match dialogue.take(command, frames.payload(input, &source), out)? {
@@ -494,27 +460,6 @@ impl Verdict {
             Reply::Reject | Reply::Code { code: 500.., .. } => Self::Rejected,
             Reply::TempFail | Reply::Code { .. } => Self::Deferred,
             _ => return None,
-        })
-    }
-}
-
-impl Stranger {
-    fn recognise(octets: [u8; 4]) -> Option<Self> {
-        match &octets.map(|octet| octet.to_ascii_uppercase()) {
-            b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"DELE" | b"CONN" | b"PRI " => Some(Self::Http),
-            b"EHLO" | b"HELO" | b"LHLO" | b"QUIT" | b"NOOP" | b"MAIL" => Some(Self::Smtp),
-            [0x16, 3, ..] => Some(Self::Tls),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Stranger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Http => "HTTP",
-            Self::Smtp => "SMTP",
-            Self::Tls => "TLS",
         })
     }
 }

@@ -1,1 +1,12 @@
-//! (to be written)
+//! What the daemon says of itself: its log, and the count of its decisions.
+//!
+//! ```text
+//! any thread ─▶ bounded queue ─▶ log thread ─▶ stderr or journald
+//! ```
+//!
+//! Nobody waits for the log: when the queue is full, lines are dropped and counted, and the count is logged.
+
+pub mod journald;
+pub mod line;
+pub mod log;
+pub mod tally;

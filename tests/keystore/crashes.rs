@@ -48,8 +48,8 @@ fn a_first_commit_that_was_cut_short_leaves_no_domain() {
     let (_scratch, store) = scratch();
     let directory = domain_directory(&store);
     fs::create_dir(&directory).unwrap();
-    assert!(store.manifest(&example()).unwrap().is_none());
     chmod(&directory, 0o700);
+    assert!(store.manifest(&example()).unwrap().is_none());
     put(&directory.join(".a.0123abcd.pem.new"), "x");
     put(&directory.join("a.0123abcd.pem"), "x");
     assert!(store.manifest(&example()).unwrap().is_none());
@@ -89,7 +89,7 @@ fn add_active_error(store: &Directory) -> StoreError {
 #[test]
 #[ignore = "helper: commits until it is killed"]
 fn commit_until_killed() {
-    let root = std::env::var_os(STORE).unwrap();
+    let Some(root) = std::env::var_os(STORE) else { return };
     let store = Directory::open(Path::new(&root)).unwrap();
     loop {
         let next = format!("s{}", manifest(&store, &example()).bindings().len());
@@ -109,15 +109,20 @@ fn a_writer_may_be_killed_at_any_instant() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(20_000 + round * 1_700));
+        // Until it commits, however busy the machine is; then to an instant that is another one each time.
+        let started = (0..10_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            manifest(&store, &example()).revision() > revision
+        });
+        assert!(started, "the child came to commit nothing");
+        std::thread::sleep(Duration::from_micros(round * 370));
         child.kill().unwrap();
         child.wait().unwrap();
         let manifest = assert_whole(&store, &example());
-        assert!(manifest.revision() >= revision);
+        assert!(manifest.revision() > revision);
         assert_eq!(manifest.bindings().len() as u64, manifest.revision());
         revision = manifest.revision();
     }
-    assert!(revision > 1, "no child came to commit anything");
     let last = add_active(&store, &example(), "last").unwrap();
     assert_eq!(names(&domain_directory(&store)).len(), last.bindings().len() + 1);
 }

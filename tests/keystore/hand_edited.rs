@@ -36,7 +36,8 @@ fn a_manifest_of_a_newer_waxseal_is_named_as_such_and_not_overwritten() {
     let manifest = add_active(&store, &example(), "a").unwrap();
     let error = edit(&store, |text| text.replacen("\"version\": 1", "\"version\": 2", 1));
     let newer = |error: &StoreError| {
-        matches!(error, StoreError::Manifest { source: ManifestError::NewerVersion { found: 2 }, .. })
+        let StoreError::Manifest { source, .. } = error else { return false };
+        matches!(**source, ManifestError::NewerVersion { found: 2 })
     };
     assert!(newer(&error), "{error}");
     let key = ed25519();

@@ -58,7 +58,8 @@ fn wide_modes_are_refused_with_path_mode_and_fix() {
         let fix = format!("chmod {right:04o} {}", path.display());
         let message = error.to_string();
         assert!(message.contains(&fix) && message.contains(&format!("{wide:04o}")), "{message}");
-        assert!(add_active(&store, &example(), "b").is_err_and(|error| matches!(error, StoreError::WideMode { .. })));
+        let (key, is_wide) = (ed25519(), |error| matches!(error, StoreError::WideMode { .. }));
+        assert!(store.commit(&bind(&manifest, "b", &key), &[&key]).is_err_and(is_wide));
         chmod(&path, right);
         assert!(store.manifest(&example()).unwrap().is_some());
     }

@@ -70,11 +70,8 @@ pub(crate) fn judge(deliveries: &[Delivery<'_>], mta: Mta, header: Header, recor
     let as_undone = dkimpy(&paths("undone"), records);
     let mut passed = 0;
     for (number, Delivery { message, .. }) in deliveries.iter().enumerate() {
-        let breaking: Vec<&str> = message
-            .changes_by(mta)
-            .filter(|change| is_breaking(change, header))
-            .map(|change| change.reason)
-            .collect();
+        let breaking: Vec<&str> =
+            message.changes_by(mta).filter(|change| is_breaking(change, header)).map(|change| change.reason).collect();
         let name = message.name;
         let (delivered, undone) = (&as_delivered[number], &as_undone[number]);
         if delivered.len() != signatures {
@@ -84,9 +81,9 @@ pub(crate) fn judge(deliveries: &[Delivery<'_>], mta: Mta, header: Header, recor
             passed += delivered.iter().filter(|signature| signature.outcome == Outcome::Pass).count();
             complaints.extend(delivered.iter().filter_map(|signature| not_passed(name, signature)));
         } else {
-            complaints.extend(delivered.iter().filter(|signature| signature.outcome == Outcome::Pass).map(|signature| {
-                format!("{name}: {} passes although it should not: {breaking:?}", signature.selector)
-            }));
+            complaints.extend(delivered.iter().filter(|signature| signature.outcome == Outcome::Pass).map(
+                |signature| format!("{name}: {} passes although it should not: {breaking:?}", signature.selector),
+            ));
             complaints.extend(undone.iter().filter_map(|signature| {
                 not_passed(name, signature).map(|complaint| format!("{complaint}, with these undone: {breaking:?}"))
             }));

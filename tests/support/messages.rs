@@ -112,7 +112,7 @@ pub(crate) fn eight_bit_to_a_seven_bit_hop() -> Message {
             message = message.change(mta, Breaks::Everything, sent, delivered, reason);
         }
     }
-    message
+    message.added(Mta::Sendmail, "X-MIME-Autoconverted", "the mark of the conversion; never signed")
 }
 
 fn plain() -> Vec<Message> {
@@ -126,7 +126,8 @@ fn plain() -> Vec<Message> {
 }
 
 fn encodings() -> Vec<Message> {
-    let eight_bit = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n";
+    let eight_bit =
+        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n";
     let latin1 = b"Subject: Latin-1\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\
                    Content-Transfer-Encoding: 8bit\r\n";
     let mut utf8 = Message::raw(
@@ -216,13 +217,25 @@ fn headers() -> Vec<Message> {
     }
     vec![
         Message::new("folded-with-tabs", "Subject: one\r\n\ttwo\r\n \t three\r\n\t\tfour\r\n", "Body\r\n"),
-        Message::new("trailing-blanks", "Subject: blanks  \t \r\nX-Empty:\r\nX-Blank: \r\n", "one \r\ntwo\t\r\n \t\r\nend\r\n"),
+        Message::new(
+            "trailing-blanks",
+            "Subject: blanks  \t \r\nX-Empty:\r\nX-Blank: \r\n",
+            "one \r\ntwo\t\r\n \t\r\nend\r\n",
+        ),
         Message::new("inner-blanks", "Subject:    many    blanks\t\there\r\n", "a  b\t\tc\r\n"),
-        Message::new("no-space-after-colon", "Subject:tight\r\nX-Tight:1\r\nReply-To:<ada@example.test>\r\n", "Body\r\n"),
+        Message::new(
+            "no-space-after-colon",
+            "Subject:tight\r\nX-Tight:1\r\nReply-To:<ada@example.test>\r\n",
+            "Body\r\n",
+        ),
         Message::new("odd-case", "SUBJECT: Odd case\r\nmime-version: 1.0\r\ncontent-TYPE: text/plain\r\n", "Body\r\n"),
         Message::new("duplicate-fields", "Subject: first\r\nSubject: second\r\nX-A: 1\r\nX-A: 2\r\n", "Body\r\n"),
         Message::new("many-fields", format!("{many}Subject: Many\r\n"), "Body\r\n"),
-        Message::new("long-references", format!("Subject: Re: Long\r\n{references}\r\nIn-Reply-To: <39@x.test>\r\n"), "B\r\n"),
+        Message::new(
+            "long-references",
+            format!("Subject: Re: Long\r\n{references}\r\nIn-Reply-To: <39@x.test>\r\n"),
+            "B\r\n",
+        ),
         Message::new(
             "list-headers",
             "Subject: [list] News\r\nList-Id: The list <list.example.test>\r\nList-Unsubscribe: <https://example.test/u>,\r\n\t\
@@ -244,7 +257,11 @@ fn headers() -> Vec<Message> {
         .added(Mta::Postfix, "Date", "cleanup adds it, before the milters")
         .added(Mta::Postfix, "Message-Id", "cleanup adds it, before the milters")
         .added(Mta::Sendmail, "Date", "added after the milters; harmless while it is not oversigned as absent")
-        .added(Mta::Sendmail, "Message-Id", "added after the milters; harmless while it is not oversigned as absent"),
+        .added(
+            Mta::Sendmail,
+            "Message-Id",
+            "added after the milters; harmless while it is not oversigned as absent",
+        ),
         {
             let (sent, delivered) = ("\r\nBcc: secret@sink.test\r\nSubject: Blind", "\r\nSubject: Blind");
             Message::new("bcc", "Bcc: secret@sink.test\r\nSubject: Blind copy\r\n", "Body\r\n")
@@ -293,7 +310,8 @@ fn chunk_borders() -> String {
 }
 
 fn structures() -> Vec<Message> {
-    let multipart = "Subject: Parts\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n\tboundary=\"=_b\"\r\n";
+    let multipart =
+        "Subject: Parts\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n\tboundary=\"=_b\"\r\n";
     vec![
         Message::new(
             "multipart",
@@ -324,9 +342,7 @@ fn attachment(octets: usize) -> String {
 
 /// Address fields, which Sendmail parses and writes anew at delivery, after its milters.
 fn rewritten_by_sendmail() -> Vec<Message> {
-    let with_from = |name, from: &str| {
-        Message::raw(name, format!("{from}{COMMON}Subject: Names\r\n\r\nBody\r\n"))
-    };
+    let with_from = |name, from: &str| Message::raw(name, format!("{from}{COMMON}Subject: Names\r\n\r\nBody\r\n"));
     let with_to = |name, to: &str| {
         let rest = COMMON.split_once("\r\n").unwrap().1;
         Message::raw(name, format!("{FROM}{to}{rest}Subject: Addresses\r\n\r\nBody\r\n"))

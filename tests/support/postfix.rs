@@ -19,6 +19,8 @@ pub(crate) struct PostfixOptions {
     pub(crate) sink: u16,
     /// Where mail for `seven.test` goes.
     pub(crate) seven_bit_sink: u16,
+    /// More lines of main.cf.
+    pub(crate) settings: &'static str,
 }
 
 /// The running Postfix.
@@ -66,7 +68,8 @@ impl Postfix {
                  smtpd_client_connection_count_limit = 0\n\
                  milter_default_action = tempfail\n\
                  smtpd_milters = {milter}\n\
-                 non_smtpd_milters = {milter}\n",
+                 non_smtpd_milters = {milter}\n\
+                 {settings}\n",
                 configuration = configuration.display(),
                 queue = queue.display(),
                 state = state.display(),
@@ -75,13 +78,12 @@ impl Postfix {
                 sink = options.sink,
                 seven_bit_sink = options.seven_bit_sink,
                 milter = options.milter,
+                settings = options.settings,
             ),
         );
         scratch.write("etc/master.cf", master_cf(port, submission_port));
-        let mut master = Server::start(
-            Command::new(postfix).arg("-c").arg(&configuration).arg("start-fg"),
-            &scratch.join("output"),
-        );
+        let mut master =
+            Server::start(Command::new(postfix).arg("-c").arg(&configuration).arg("start-fg"), &scratch.join("output"));
         let log = scratch.join("maillog");
         master.wait_until("Postfix to listen", || {
             fs::read_to_string(&log).is_ok_and(|log| log.contains("daemon started"))
@@ -120,7 +122,9 @@ impl Postfix {
 
     /// Waits until the log has this text.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        eventually(&format!("{text:?} in Postfix's log"), Duration::from_secs(20), || self.log().contains(text).then_some(()));
+        eventually(&format!("{text:?} in Postfix's log"), Duration::from_secs(20), || {
+            self.log().contains(text).then_some(())
+        });
     }
 
     /// Files in the queue of this name: "deferred", "maildrop", "hold".

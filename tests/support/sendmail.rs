@@ -43,8 +43,9 @@ impl Sendmail {
             ("msp", submission_configuration(submission_port)),
         ] {
             let source = scratch.write(&format!("{name}.mc"), source);
-            let compiled =
-                tools::run(Command::new(&m4).arg(format!("-D_CF_DIR_={}/usr/share/sendmail/cf/", unpacked.display())).arg(source));
+            let compiled = tools::run(
+                Command::new(&m4).arg(format!("-D_CF_DIR_={}/usr/share/sendmail/cf/", unpacked.display())).arg(source),
+            );
             scratch.write(&format!("{name}.cf"), compiled.stdout);
         }
         let script = scratch.write(
@@ -63,7 +64,8 @@ impl Sendmail {
         );
         let mut daemon =
             Server::start(Command::new(unshare).args(["--uts", "--mount", "sh"]).arg(script), &scratch.join("output"));
-        daemon.wait_until("Sendmail to listen", || std::net::TcpStream::connect(("127.0.0.1", submission_port)).is_ok());
+        daemon
+            .wait_until("Sendmail to listen", || std::net::TcpStream::connect(("127.0.0.1", submission_port)).is_ok());
         Self { daemon, port, submission_port, scratch }
     }
 
@@ -82,7 +84,16 @@ impl Sendmail {
         let mut sendmail = Command::new(tools::installed(&["/usr/bin/nsenter"], "util-linux"))
             .arg(format!("--target={}", self.daemon.pid()))
             .args(["--uts", "--mount", "setpriv", "--reuid=mail", "--regid=mail", "--clear-groups", "--"])
-            .args(["/mnt/sendmail/usr/libexec/sendmail/sendmail", "-C", "/mnt/msp.cf", "-i", "-f", sender, "--", recipient])
+            .args([
+                "/mnt/sendmail/usr/libexec/sendmail/sendmail",
+                "-C",
+                "/mnt/msp.cf",
+                "-i",
+                "-f",
+                sender,
+                "--",
+                recipient,
+            ])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -162,7 +173,8 @@ define(`confTRUSTED_USER', `mail')dnl
 define(`MSP_QUEUE_DIR', `/mnt/clientmqueue')dnl
 define(`STATUS_FILE', `/mnt/clientmqueue/status')dnl
 define(`confPID_FILE', `/mnt/clientmqueue/msp.pid')dnl
-FEATURE(`msp', `[127.0.0.1]', `{submission_port}')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {submission_port}')dnl
+FEATURE(`msp', `[127.0.0.1]')dnl
 "
     )
 }

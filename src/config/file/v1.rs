@@ -4,16 +4,17 @@
 //! so it says what the setting does and why its default is what it is.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::running::{CanonicalizationPair, LogFormat, LogLevel, LogTarget, OnFailure, OnUnsignable, Threads};
+use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
-use crate::config::values::{Account, Expiry, Mode, Network, Period, Size};
+use crate::config::values::{Account, Count, Expiry, Mode, Network, Period, Size};
+use crate::dkim::CanonicalizationPair;
 use crate::names::DomainName;
+use crate::policy::{OnFailure, OnUnsignable};
 
 /// The whole file.
 #[expect(missing_docs, reason = "a section's documentation stands at its type, where the reference takes it from")]
@@ -46,8 +47,8 @@ pub struct Listener {
     /// What logs and metrics call this listener; the socket's address where unset.
     #[schemars(example = &"reinjection")]
     pub name: Option<String>,
-    /// Permission bits of a Unix socket, in octal. The default lets the socket's group connect: put the MTA's user into
-    /// that group.
+    /// Permission bits of a Unix socket, in octal. The default lets the socket's group connect, and nobody else: whoever
+    /// can connect can have mail signed.
     #[schemars(example = &"0660")]
     pub mode: Option<Mode>,
     /// The user a Unix socket is given to, by name or id; the daemon's own where unset. Giving it to another user takes
@@ -55,8 +56,9 @@ pub struct Listener {
     #[schemars(example = &"waxseal")]
     pub owner: Option<Account>,
     /// The group a Unix socket is given to, by name or id; the daemon's own where unset. The daemon's user must be a
-    /// member of it.
-    #[schemars(example = &"postfix")]
+    /// member of it, and so must the MTA's. Do not put the MTA's user into the daemon's own group instead: that one may
+    /// read the keys.
+    #[schemars(example = &"waxseal-milter")]
     pub group: Option<Account>,
     /// The networks that may connect over TCP. Where unset, only this machine may. An address that other machines can
     /// reach must have it, or the daemon refuses to start: whoever can connect can have mail signed.
@@ -73,23 +75,25 @@ pub struct Listener {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
-    /// The key store's directory, relative to the directory of this file: configuration and keys move together.
+    /// The key store's directory, relative to the directory of this file: configuration and keys move together. A change needs
+    /// a restart.
     pub store: Option<PathBuf>,
     /// Memory for parsed keys. An RSA key costs about 6 KB once used, so the default holds some 40,000 and is what a
     /// small server can spare. Keys beyond it are read and parsed again, which costs under a millisecond each. A change
     /// needs a restart.
     pub cache: Option<Size>,
     /// How old what is known of a domain may be before it is compared with the store. One second: a new or withdrawn
-    /// key takes hold as fast as an operator looks, and a busy domain costs one `stat` a second.
+    /// key takes hold as fast as an operator looks, and a busy domain costs one `stat` a second. A change needs a restart.
     pub revalidate_after: Option<Period>,
     /// How long a message waits for that comparison before the known key signs. A local disk answers in microseconds; a
     /// store that hangs must not hold up mail.
     pub revalidate_wait: Option<Period>,
     /// How long a domain may go on signing while the store cannot be read. Then it defers, since a key could have been
-    /// withdrawn meanwhile. An hour survives a reboot of a file server; rotation adds it to the time a key is kept.
+    /// withdrawn meanwhile. An hour survives a reboot of a file server; rotation adds it to the time a key is kept. A change
+    /// needs a restart.
     pub max_staleness: Option<Period>,
     /// Threads that read the store. Two, so that one slow read does not stop all others. A change needs a restart.
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<Count>,
 }
 
 /// Whose mail is ours to sign. Mail is signed if any of these holds; everything else passes untouched.
@@ -123,7 +127,8 @@ pub struct Signing {
     #[schemars(example = &"14d")]
     pub expire_after: Option<Expiry>,
     /// Header fields signed where present, and once more, so that nobody can add another. From is always among them.
-    /// The default: the fields that people and programs act on, and that occur once.
+    /// The default: the fields that people and programs act on, and that occur once. A name that ends in `*` stands
+    /// for all that begin so.
     pub oversign: Option<Vec<String>>,
     /// Header fields signed where present, while others may be added. The default: fields that resenders and lists may
     /// add.
@@ -171,18 +176,19 @@ pub struct Domain {
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait to be accepted. An idle one costs 4 KB, so the default
     /// is 40 MB, and more than the processes of any one MTA. The unit's `LimitNOFILE=` must be higher.
-    pub connections: Option<NonZeroUsize>,
+    /// A change needs a restart.
+    pub connections: Option<Count>,
     /// Octets of one message's header; what exceeds it cannot be signed (`on_unsignable`). Sendmail allows 32 KiB in
     /// all, Postfix 100 KiB for one field; 256 KiB holds both and keeps 1,000 hostile messages at 256 MB.
     pub header_bytes: Option<Size>,
     /// Fields of one message's header. Mail that has travelled far has a hundred.
-    pub header_fields: Option<NonZeroUsize>,
+    pub header_fields: Option<Count>,
     /// Octets of one milter frame, at least 64 KiB. MTAs send 64 KiB at most, or 1 MiB where both sides agree to; a longer
     /// one is not the milter protocol, and its connection is closed.
     pub frame: Option<Size>,
     /// Messages waiting for a signing thread. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a third of a
     /// second's work for one core. A change needs a restart.
-    pub signing_queue: Option<NonZeroUsize>,
+    pub signing_queue: Option<Count>,
     /// How long a message waits in that queue before it is answered 451 "busy". 5 seconds are far below the 30 seconds
     /// and more that MTAs wait, so they hear of it from us.
     pub queue_deadline: Option<Period>,
@@ -216,12 +222,13 @@ pub struct Log {
     /// `auto` (the journal where stderr is connected to it, else stderr), `stderr` or `journald`. A change needs a
     /// restart.
     pub target: Option<LogTarget>,
-    /// How a line looks on stderr: `text` or `json`. The journal gets every field as one of its own.
+    /// How a line looks on stderr: `text` or `json`. The journal gets every field as one of its own. A change
+    /// needs a restart.
     pub format: Option<LogFormat>,
     /// The least important lines that are written: `error`, `warn`, `info`, `debug` or `trace`. Info has the line
-    /// for each message, without which no cause is found.
+    /// for each message, without which no cause is found. A change needs a restart.
     pub level: Option<LogLevel>,
     /// Lines waiting to be written. Signing never waits for the log: what finds the queue full is dropped and counted.
     /// 10,000 lines are a second or two of a busy server, and some MB. A change needs a restart.
-    pub queue: Option<NonZeroUsize>,
+    pub queue: Option<Count>,
 }

@@ -6,6 +6,8 @@
 
 /// Octets looked at together.
 const BLOCK: usize = 64;
+/// Octets of a block that are copied at once where all of them stay.
+const GROUP: usize = 8;
 /// A block and the octets that tell what becomes of its last ones.
 const WINDOW: usize = BLOCK + 2;
 /// Unchanged runs of this length are hashed where they are; shorter ones are cheaper to copy.
@@ -149,10 +151,17 @@ impl Buffer {
         }
         let Some(room) = self.octets[self.length..].first_chunk_mut::<BLOCK>() else { return };
         let mut written = 0;
-        for at in 0..BLOCK {
-            // Never beyond `at`: the mask only tells the compiler so.
-            room[written % BLOCK] = octets[at];
-            written += usize::from(kept[at]);
+        for (octets, kept) in octets.as_chunks::<GROUP>().0.iter().zip(kept.as_chunks::<GROUP>().0) {
+            if *kept == [1; GROUP] {
+                room[written..written + GROUP].copy_from_slice(octets);
+                written += GROUP;
+                continue;
+            }
+            for (octet, kept) in octets.iter().zip(kept) {
+                // Never beyond what was read: the mask only tells the compiler so.
+                room[written % BLOCK] = *octet;
+                written += usize::from(*kept);
+            }
         }
         self.length += written - (BLOCK - length);
     }

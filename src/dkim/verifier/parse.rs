@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::dkim::canonical::CanonicalizationPair;
 use crate::dkim::key::Algorithm;
-use crate::dkim::mail_auth;
+use crate::dkim::mail_auth::read_signature;
 use crate::dkim::tag_list::{TagList, TagListError, items};
 use crate::message::{Field, Headers};
 use crate::names::{DomainName, DomainNameError, Selector, SelectorError};
@@ -123,7 +123,7 @@ impl ParsedSignature {
         if tags.value("v") != Some(b"1") {
             return Err(InvalidSignature::Version);
         }
-        let read = mail_auth::read_signature(&tags)?;
+        let read = read_signature(&tags)?;
         let octets = |tag| tags.value(tag).unwrap_or_default();
         let domain = DomainName::from_octets(octets("d")).map_err(InvalidSignature::Domain)?;
         let selector = Selector::parse(&String::from_utf8_lossy(octets("s"))).map_err(InvalidSignature::Selector)?;

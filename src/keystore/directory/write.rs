@@ -25,7 +25,7 @@ impl Directory {
     /// domain has its old manifest and keys, or, if only the last step failed, the new ones.
     pub fn commit(&self, manifest: &DomainManifest, keys: &[&PrivateKey]) -> Result<DomainManifest, StoreError> {
         let domain = manifest.domain();
-        let unwritable = |source| StoreError::Unwritable { domain: domain.clone(), source };
+        let unwritable = |source| StoreError::Unwritable { domain: domain.clone(), source: Box::new(source) };
         let next = manifest.clone().with_next_revision();
         let json = next.to_json().map_err(unwritable)?;
         // What cannot be read back must not replace what can.

@@ -100,7 +100,7 @@ impl<'a> Answer<'a> {
     /// Reads one answer from the beginning of `input`: the octets it had and the answer, or none if it has not arrived
     /// whole.
     pub fn parse(input: &'a [u8]) -> Result<Option<(usize, Self)>, AnswerError> {
-        let Some((consumed, octet, payload)) = take_frame(input)? else { return Ok(None) };
+        let Some(AnswerFrame { consumed, octet, payload }) = take_frame(input)? else { return Ok(None) };
         let malformed = AnswerError::Malformed { octet };
         let answer = match octet {
             b'c' | b'a' | b'd' | b'r' | b't' | b's' | b'4' | b'p' => {
@@ -161,15 +161,23 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The first frame of `input`: its octets, its command and its payload; none if it has not arrived whole.
-pub(super) fn take_frame(input: &[u8]) -> Result<Option<(usize, u8, &[u8])>, AnswerError> {
+/// A frame from the filter.
+pub(super) struct AnswerFrame<'a> {
+    /// How much of the input it takes, in octets.
+    pub(super) consumed: usize,
+    pub(super) octet: u8,
+    pub(super) payload: &'a [u8],
+}
+
+/// The first frame of `input`; none if it has not arrived whole.
+pub(super) fn take_frame(input: &[u8]) -> Result<Option<AnswerFrame<'_>>, AnswerError> {
     let Some((length, rest)) = input.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*length);
     if length == 0 || length > MAX_ANSWER {
         return Err(AnswerError::Length { length });
     }
-    let Some((octet, payload)) = rest.get(..length as usize).and_then(<[u8]>::split_first) else { return Ok(None) };
-    Ok(Some((4 + length as usize, *octet, payload)))
+    let Some((&octet, payload)) = rest.get(..length as usize).and_then(<[u8]>::split_first) else { return Ok(None) };
+    Ok(Some(AnswerFrame { consumed: 4 + length as usize, octet, payload }))
 }
 
 /// A payload that is one string and nothing else.

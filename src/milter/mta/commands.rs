@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::answer::{AnswerError, take_frame};
+use super::answer::{AnswerError, AnswerFrame, take_frame};
 use crate::milter::command::{Client, CommandKind};
 use crate::milter::frame::{self, MAX_SENT_PAYLOAD};
 use crate::milter::macros::Stage;
@@ -67,7 +67,7 @@ impl Mta {
     /// Reads the filter's answer to the offer from the beginning of `input`: how many octets it had, or none if it has
     /// not arrived whole.
     pub fn negotiated(&mut self, input: &[u8]) -> Result<Option<usize>, AnswerError> {
-        let Some((consumed, octet, payload)) = take_frame(input)? else { return Ok(None) };
+        let Some(AnswerFrame { consumed, octet, payload }) = take_frame(input)? else { return Ok(None) };
         if octet != b'O' {
             return Err(AnswerError::Unexpected { octet });
         }

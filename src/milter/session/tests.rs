@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::milter::command::Client;
+use crate::milter::command::{Client, CommandError};
+use crate::milter::error::Stranger;
+use crate::milter::macros::MacrosTooLong;
 use crate::milter::mta::{Answer, Delivery, Envelope, Message, Mta, Outcome, Step};
-use crate::milter::negotiation::Actions;
+use crate::milter::negotiation::{Actions, NegotiationError};
 
 /// An event with its octets, to outlive the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,7 @@ impl Rig {
     }
 
     fn feed(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
-        loop {
+        while !input.is_empty() {
             let received = self.session.receive(input, &mut self.out)?;
             input = &input[received.consumed..];
             let Some(event) = received.event else {
@@ -112,6 +114,10 @@ impl Rig {
             assert!(self.session.owes_reply());
             self.session.reply(reply, &mut self.out).unwrap();
         }
+        // Nothing is pending when the input is used up.
+        let received = self.session.receive(&[], &mut self.out)?;
+        assert_eq!((received.consumed, received.event), (0, None));
+        Ok(())
     }
 
     /// The octets of all replies so far, in order.
@@ -270,6 +276,17 @@ fn an_end_of_message_with_payload_is_body_and_end() {
 }
 
 #[test]
+fn the_last_piece_of_a_body_is_answered_with_it() {
+    let mut rig = Rig::agreed(OLD_OFFER);
+    rig.feed(&frames(&[(b'M', b"<a>\0"), (b'N', b"")])).unwrap();
+    rig.replies();
+    rig.feed(&frames(&[(b'B', b"piece")])).unwrap();
+    assert_eq!(rig.replies(), "c");
+    rig.feed(&frames(&[(b'B', b"")])).unwrap();
+    assert_eq!(rig.replies(), "c");
+}
+
+#[test]
 fn a_header_that_was_never_ended_is_ended_for_the_filter_only() {
     for (end, body) in [(&[(b'B', &b"x"[..]), (b'E', b"")][..], true), (&[(b'E', b"")], false)] {
         let mut rig = Rig::agreed(OFFER);
@@ -328,7 +345,7 @@ fn another_smtp_session_may_follow_on_the_same_connection() {
     rig.feed(&frames(&[(b'D', b"Cj\0host\0"), (b'C', b"h\0U"), (b'M', b"<a>\0"), (b'K', b"")])).unwrap();
     assert_eq!(rig.session.macro_value("j"), None);
     assert!(rig.session.is_idle());
-    rig.feed(&frames(&[(b'C', b"h\x004\0\0127.0.0.1\0")])).unwrap();
+    rig.feed(&frames(&[(b'C', b"h\x004\0\x00127.0.0.1\0")])).unwrap();
     rig.seen.clear();
     rig.replies();
     rig.feed(&frames(MESSAGE)).unwrap();
@@ -377,9 +394,9 @@ fn what_does_not_fit_is_not_sent_and_the_reply_is_still_owed() {
     assert_eq!(out, b"\0\0\0\x01c");
 
     let input = frames(&[(b'E', b"")]);
-    rig.session.receive(&input, &mut out).unwrap();
+    let consumed = rig.session.receive(&input, &mut out).unwrap().consumed;
     rig.session.reply(Reply::Continue, &mut out).unwrap();
-    rig.session.receive(&input[5..], &mut out).unwrap();
+    rig.session.receive(&input[consumed..], &mut out).unwrap();
     let change = Reply::ChangeHeader { index: 1, name: "a", value: b"" };
     assert_eq!(rig.session.reply(change, &mut out), Err(ReplyError::NotNegotiated));
     rig.session.reply(Reply::Progress, &mut out).unwrap();

@@ -1,0 +1,99 @@
+//! `waxseal show`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::list::{ListedKey, style_of};
+use super::output::{BAD, Format, STRONG, write_json};
+use super::record::PublishedRecord;
+use super::{Exit, Installation};
+use crate::keystore::KeyStore;
+use crate::manifest::{PrivateKeyPlace, Status};
+use crate::names::DomainName;
+
+/// Show all about one domain's keys, and whether they can sign
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The domain.
+    domain: DomainName,
+
+    /// How to print it.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    domain: DomainName,
+    status: Status,
+    revision: u64,
+    manifest: String,
+    keys: Vec<ShownKey>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownKey {
+    #[serde(flatten)]
+    key: ListedKey,
+    /// Where the private key is; none if it is not kept.
+    file: Option<String>,
+    /// Why it cannot sign, if it cannot.
+    error: Option<String>,
+    record: PublishedRecord,
+}
+
+pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let Installation { store, .. } = Installation::open(config).and_then(|installation| {
+        installation.manifest(&args.domain)?;
+        Ok(installation)
+    })?;
+    let Some(manifest) = store.manifest(&args.domain)? else {
+        anyhow::bail!("the key store has no domain {}", args.domain);
+    };
+    let keys = manifest.bindings().iter().map(|binding| {
+        let is_kept = !matches!(binding.private_key, PrivateKeyPlace::None);
+        let error = is_kept.then(|| store.private_key(&args.domain, binding).err()).flatten();
+        ShownKey {
+            key: ListedKey::of(&args.domain, binding),
+            file: store.key_path(&args.domain, binding).map(|path| path.display().to_string()),
+            error: error.map(|error| format!("{:#}", anyhow::Error::from(error))),
+            record: PublishedRecord::of(&args.domain, binding),
+        }
+    });
+    let shown = Shown {
+        domain: args.domain.clone(),
+        status: manifest.status(),
+        revision: manifest.revision(),
+        manifest: store.manifest_path(&args.domain).display().to_string(),
+        keys: keys.collect(),
+    };
+    match args.format {
+        Format::Json => write_json(out, &shown)?,
+        Format::Text => write_text(out, &shown)?,
+    }
+    Ok(if shown.keys.iter().any(|key| key.error.is_some()) { Exit::Findings } else { Exit::Clean })
+}
+
+fn write_text(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
+    writeln!(out, "{STRONG}{}{STRONG:#}", shown.domain)?;
+    let unicode = shown.domain.to_unicode();
+    if unicode != shown.domain.as_str() {
+        writeln!(out, "  in Unicode  {unicode}")?;
+    }
+    writeln!(out, "  manifest    {} (revision {})", shown.manifest, shown.revision)?;
+    for ShownKey { key, file, error, record } in &shown.keys {
+        let style = style_of(key.state);
+        writeln!(out, "\n  {STRONG}{}{STRONG:#}  {style}{}{style:#} since {:.0}", key.selector, key.state, key.since)?;
+        writeln!(out, "    algorithm    {}, {} bits", key.algorithm, key.bits)?;
+        writeln!(out, "    key id       {}", key.key_id)?;
+        writeln!(out, "    private key  {}", file.as_deref().unwrap_or("not kept"))?;
+        if let Some(error) = error {
+            writeln!(out, "    {BAD}cannot sign{BAD:#}  {error}")?;
+        }
+        writeln!(out, "    record       {}  {}  {}", record.name, record.ttl, record.rr_type)?;
+        writeln!(out, "    value        {}", record.value)?;
+    }
+    Ok(())
+}

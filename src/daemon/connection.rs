@@ -1,0 +1,339 @@
+//! One MTA's connection: octets to events, events to the filter, the filter's answers back.
+//!
+//! Nothing is awaited but the socket and the two answers at the end of header and of message. Octets are read into a
+//! buffer of the thread; what is left of it when an answer must be waited for is copied, and only then.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::stream::Stream;
+use crate::config::{Listener, Timeouts};
+use crate::filter::{AfterHeader, Answer, Filter, Signing, Transaction};
+use crate::keystore::KeyStore;
+use crate::message::Spacing;
+use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
+use crate::names::QueueId;
+use crate::policy::{Action, OnRelayed, Origin, Peer, Reason, Submission};
+
+/// The most that is read at once: two of the largest body chunks.
+const READ: usize = 128 * 1024;
+
+/// A connection's output buffer is given back beyond this.
+const KEEP: usize = 512;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Signing.
+    Running,
+    /// Finishing messages in progress.
+    Draining,
+    /// Ending at once.
+    Ending,
+}
+
+/// One connection.
+pub(super) struct Connection<S> {
+    stream: Stream,
+    session: Session,
+    stage: Stage,
+    peer: Peer,
+    /// Octets to be sent.
+    out: Vec<u8>,
+    /// Octets read that wait for an answer.
+    rest: Vec<u8>,
+    filter: Arc<Filter<S>>,
+    listener: Arc<Listener>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// How far the message is.
+enum Stage {
+    Idle,
+    Header(Box<Transaction>),
+    Body(Box<Signing>),
+}
+
+/// What to do after octets were taken.
+enum Next {
+    Read,
+    EndOfHeader(Box<Transaction>),
+    EndOfMessage(Box<Signing>),
+    Close,
+}
+
+/// Why a connection ended otherwise than by the MTA's word.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error("a reply could not be given")]
+    Reply(#[from] ReplyError),
+    #[error("the MTA sent nothing more of a frame it had begun within {} s", .0.as_secs_f32())]
+    FrameTimeout(Duration),
+    #[error("the MTA was silent for {} s", .0.as_secs_f32())]
+    CommandTimeout(Duration),
+    #[error("the MTA took no reply within {} s", .0.as_secs_f32())]
+    WriteTimeout(Duration),
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+}
+
+impl<S: KeyStore + 'static> Connection<S> {
+    pub(super) fn new(
+        stream: Stream,
+        session: Session,
+        filter: Arc<Filter<S>>,
+        listener: Arc<Listener>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        let (out, rest) = (Vec::new(), Vec::new());
+        Self { stream, session, stage: Stage::Idle, peer: Peer::Unknown, out, rest, filter, listener, phase }
+    }
+
+    /// Serves the connection to its end. A protocol error ends it with one line in the log.
+    pub(super) async fn serve(mut self, from: Option<SocketAddr>) {
+        let Err(broken) = self.converse().await else { return };
+        let listener = self.listener.label();
+        let from = from.map(|from| from.to_string());
+        let from = from.as_deref().unwrap_or("unix");
+        let error = &broken as &dyn std::error::Error;
+        match broken {
+            // An MTA that goes away is its own business.
+            Broken::Io(_) => tracing::debug!(%listener, from, error, "connection lost"),
+            _ => tracing::warn!(%listener, from, error, "connection closed"),
+        }
+    }
+
+    async fn converse(&mut self) -> Result<(), Broken> {
+        loop {
+            let mut next = self.read()?;
+            loop {
+                let answer = match next {
+                    Next::Read => break,
+                    Next::Close => return self.flush().await,
+                    Next::EndOfHeader(message) => {
+                        let on_relayed = if self.listener.sign_relayed { OnRelayed::Sign } else { OnRelayed::Pass };
+                        // Boxed: the future of a message in progress must not be part of every idle connection's.
+                        match Box::pin(self.filter.end_of_header(message, on_relayed)).await {
+                            AfterHeader::Answered(answer) => Some(answer),
+                            AfterHeader::Body(signing) => {
+                                self.stage = Stage::Body(signing);
+                                None
+                            }
+                        }
+                    }
+                    Next::EndOfMessage(signing) => Some(Box::pin(self.filter.end_of_message(signing)).await),
+                };
+                match answer {
+                    Some(answer) => self.answer(&answer)?,
+                    None => self.session.reply(Reply::Continue, &mut self.out)?,
+                }
+                let rest = std::mem::take(&mut self.rest);
+                next = self.take(&rest)?;
+            }
+            self.flush().await?;
+            if !self.wait().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads and takes what the socket has.
+    fn read(&mut self) -> Result<Next, Broken> {
+        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
+            Ok(0) => Ok(Next::Close),
+            Ok(octets) => self.take(&scratch[..octets]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Read),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// Takes octets until an answer must be waited for.
+    fn take(&mut self, mut input: &[u8]) -> Result<Next, Broken> {
+        // Also with nothing left to take: the end of a body's frame, which some MTAs want answered, shows only then.
+        loop {
+            let spacing = match self.session.value_spacing() {
+                ValueSpacing::AsReceived => Spacing::AsReceived,
+                ValueSpacing::OneSpaceRemoved => Spacing::OneSpaceRemoved,
+            };
+            let received = self.session.receive(input, &mut self.out)?;
+            let rest = &input[received.consumed..];
+            let stage = std::mem::replace(&mut self.stage, Stage::Idle);
+            let next = match (received.event, stage) {
+                (None, stage) => {
+                    self.stage = stage;
+                    return Ok(Next::Read);
+                }
+                (Some(Event::Header { name, value }), Stage::Header(mut message)) => {
+                    message.header(name, value, spacing);
+                    self.stage = Stage::Header(message);
+                    None
+                }
+                (Some(Event::Body(piece)), Stage::Body(mut signing)) => {
+                    signing.body(piece);
+                    self.stage = Stage::Body(signing);
+                    None
+                }
+                (Some(Event::EndOfHeader), Stage::Header(message)) => Some(Next::EndOfHeader(message)),
+                (Some(Event::EndOfMessage), Stage::Body(signing)) => Some(Next::EndOfMessage(signing)),
+                (Some(Event::Connect { host, client }), _) => {
+                    self.peer = peer(host, &client);
+                    None
+                }
+                (Some(Event::Mail { .. }), _) => {
+                    let origin = self.origin();
+                    self.stage = Stage::Header(self.filter.begin(origin));
+                    self.session.reply(Reply::Continue, &mut self.out)?;
+                    None
+                }
+                (Some(Event::Abort | Event::Helo { .. } | Event::QuitNewConnection), _) => None,
+                (Some(Event::Quit), _) => Some(Next::Close),
+                (Some(_), stage) => {
+                    self.stage = stage;
+                    None
+                }
+            };
+            if let Some(next) = next {
+                self.rest.extend_from_slice(rest);
+                return Ok(next);
+            }
+            input = rest;
+        }
+    }
+
+    /// Answers a message.
+    fn answer(&mut self, answer: &Answer) -> Result<(), Broken> {
+        // Known late, and forgotten with the final reply.
+        let queue_id = self.session.macro_value("i").and_then(QueueId::from_octets);
+        for signature in &answer.signatures {
+            let insert = Reply::InsertHeader { index: 0, name: signature.name(), value: signature.value().as_bytes() };
+            self.session.reply(insert, &mut self.out)?;
+        }
+        self.session.reply(reply_for(answer), &mut self.out)?;
+        self.filter.record(answer, queue_id.as_ref());
+        Ok(())
+    }
+
+    fn origin(&self) -> Origin {
+        let config = self.filter.config.load();
+        let submission = Submission {
+            peer: self.peer,
+            auth_type: self.session.macro_value("auth_type"),
+            auth_authen: self.session.macro_value("auth_authen"),
+            daemon_name: self.session.macro_value("daemon_name"),
+        };
+        Origin::of(&submission, &config.trust)
+    }
+
+    /// Sends all that is to be sent.
+    async fn flush(&mut self) -> Result<(), Broken> {
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match self.stream.try_write(&self.out[sent..]) {
+                Ok(octets) => sent += octets,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let limit = self.timeouts().write;
+                    timeout(limit, self.stream.writable()).await.map_err(|_| Broken::WriteTimeout(limit))??;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.out.clear();
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to read; false when it is time to go instead.
+    async fn wait(&mut self) -> Result<bool, Broken> {
+        let leave_at = if self.session.is_idle() { Phase::Draining } else { Phase::Ending };
+        let timeouts = self.timeouts();
+        let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.is_within_frame() {
+            (timeouts.frame, Broken::FrameTimeout)
+        } else {
+            (timeouts.command, Broken::CommandTimeout)
+        };
+        let phase = &mut self.phase;
+        let stream = &self.stream;
+        let readable = async {
+            tokio::select! {
+                biased;
+                ready = stream.readable() => ready.map(|()| true),
+                // The sender is gone only when the daemon is.
+                _ = phase.wait_for(|phase| *phase >= leave_at) => Ok(false),
+            }
+        };
+        Ok(timeout(limit, readable).await.map_err(|_| broken(limit))??)
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        self.filter.config.load().timeouts.clone()
+    }
+}
+
+/// Where the client is, from what CONNECT says.
+fn peer(host: &[u8], client: &Client<'_>) -> Peer {
+    match client {
+        Client::Inet { address, .. } => Peer::Address(*address),
+        Client::Local { .. } => Peer::Local,
+        // `sendmail -bs` under both MTAs: no network, and the MTA says so by naming itself.
+        Client::Unknown if host == b"localhost" => Peer::Local,
+        Client::Unknown => Peer::Unknown,
+    }
+}
+
+/// The one place that turns decisions into replies.
+fn reply_for(answer: &Answer) -> Reply<'static> {
+    match (answer.decision.action, answer.decision.reason) {
+        (Action::Sign | Action::Pass, _) => Reply::Accept,
+        (Action::Defer, Reason::Overload) => {
+            Reply::Code { code: 451, enhanced: "4.3.2", text: "busy, try again later" }
+        }
+        (Action::Defer, _) => {
+            Reply::Code { code: 451, enhanced: "4.3.0", text: "cannot sign this message now, try again later" }
+        }
+        (Action::Refuse, Reason::NoFrom) => refused("no From field"),
+        (Action::Refuse, Reason::SeveralFrom) => refused("more than one From field"),
+        (Action::Refuse, Reason::SeveralDomains) => refused("authors of several domains in From"),
+        (Action::Refuse, Reason::HeaderTooLarge) => refused("header too large"),
+        (Action::Refuse, _) => refused("no author in From that can be understood"),
+    }
+}
+
+fn refused(text: &'static str) -> Reply<'static> {
+    Reply::Code { code: 550, enhanced: "5.6.0", text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::keystore::Directory;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = std::mem::size_of::<Connection<Directory>>();
+        assert!(size <= 1024, "{size} octets");
+    }
+
+    #[test]
+    fn only_an_unknown_client_that_the_mta_calls_localhost_is_local() {
+        assert_eq!(peer(b"localhost", &Client::Unknown), Peer::Local);
+        assert_eq!(peer(b"unknown", &Client::Unknown), Peer::Unknown);
+        let client = Client::Inet { address: IpAddr::from([192, 0, 2, 1]), port: 25 };
+        assert_eq!(peer(b"localhost", &client), Peer::Address(IpAddr::from([192, 0, 2, 1])));
+    }
+}

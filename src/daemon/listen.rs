@@ -1,0 +1,235 @@
+//! Listening sockets: made, taken over from systemd, and taken away at the end.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::stream::Acceptor;
+use crate::config::{ListenAddress, Listener, Listeners};
+
+/// Connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// Why a socket cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Somebody listens there.
+    #[error("{address}: another process listens there; stop it, or choose another socket")]
+    InUse {
+        /// The socket.
+        address: ListenAddress,
+    },
+    /// The path is taken by something that is no socket.
+    #[error("{}: exists and is no socket; remove it, or choose another path", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// TCP that other machines can reach, open to all of them.
+    #[error(
+        "{address}: can be reached from other machines, and whoever connects could have mail signed; \
+         add `allow = [\"…\"]` with the MTAs' networks to this [[listener]]"
+    )]
+    OpenToAll {
+        /// The socket.
+        address: ListenAddress,
+    },
+    /// systemd passed no such socket.
+    #[error("{address}: systemd passed no such socket; start waxseald by its .socket unit, or name a path")]
+    NotPassed {
+        /// The setting.
+        address: ListenAddress,
+    },
+    /// systemd passed a socket that cannot be used.
+    #[error("the socket passed by systemd as {name:?} is no listening stream socket")]
+    UnfitSocket {
+        /// Its FileDescriptorName=.
+        name: String,
+    },
+    /// The system refuses.
+    #[error("{address}: cannot listen: {source}")]
+    Io {
+        /// The socket.
+        address: ListenAddress,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// An open socket with what is known of those who connect to it.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) acceptor: Acceptor,
+    pub(super) listener: Listener,
+    /// A socket file of ours, to be removed at the end.
+    _file: Option<SocketFile>,
+}
+
+/// Opens all sockets, or none.
+pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError> {
+    let mut passed = Passed::take();
+    let named = match listeners {
+        Listeners::Named(named) => named.clone(),
+        Listeners::PassedOr(fallback) if passed.is_empty() => vec![fallback.clone()],
+        Listeners::PassedOr(fallback) => {
+            vec![Listener { address: ListenAddress::Systemd(None), ..fallback.clone() }]
+        }
+    };
+    let mut open = Vec::new();
+    for listener in named {
+        match &listener.address {
+            ListenAddress::Systemd(name) => open.extend(passed.adopt(name.as_deref(), &listener)?),
+            ListenAddress::Unix(path) => open.push(open_unix(path, &listener)?),
+            ListenAddress::Inet(address) => open.push(open_tcp(*address, &listener)?),
+        }
+    }
+    Ok(open)
+}
+
+fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
+    let io = |source| ListenError::Io { address: listener.address.clone(), source };
+    remove_stale(path, listener)?;
+    // Nobody may connect before the mode is right: the socket is made under another name and moved into place.
+    let temporary = path.with_extension(format!("{}.new", rustix::process::getpid().as_raw_nonzero()));
+    let socket = UnixListener::bind(&temporary).map_err(io)?;
+    let file = SocketFile::made(temporary).map_err(io)?;
+    let permissions = &listener.permissions;
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(permissions.mode)).map_err(io)?;
+    if permissions.owner.is_some() || permissions.group.is_some() {
+        chown(&file.path, permissions.owner, permissions.group).map_err(io)?;
+    }
+    rustix::net::listen(&socket, BACKLOG).map_err(|error| io(error.into()))?;
+    let file = file.move_to(path).map_err(io)?;
+    socket.set_nonblocking(true).map_err(io)?;
+    let acceptor = tokio::net::UnixListener::from_std(socket).map(Acceptor::Unix).map_err(io)?;
+    Ok(Listening { acceptor, listener: listener.clone(), _file: Some(file) })
+}
+
+/// Removes a socket file that nobody listens on any more.
+fn remove_stale(path: &Path, listener: &Listener) -> Result<(), ListenError> {
+    let io = |source| ListenError::Io { address: listener.address.clone(), source };
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(ListenError::NotASocket { path: path.to_owned() });
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(io),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Somebody listens, or is too busy to answer, or we may not know: leave it alone.
+        Ok(_) | Err(_) => Err(ListenError::InUse { address: listener.address.clone() }),
+    }
+}
+
+fn open_tcp(address: SocketAddr, listener: &Listener) -> Result<Listening, ListenError> {
+    if listener.lacks_allow_list() {
+        return Err(ListenError::OpenToAll { address: listener.address.clone() });
+    }
+    let socket = || -> io::Result<tokio::net::TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(address.ip() != IpAddr::from([0_u16; 8]))?;
+        }
+        // Old connections in TIME-WAIT must not stop a restart; a second daemon is refused all the same.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(socket.into())
+    };
+    match socket() {
+        Ok(socket) => Ok(Listening { acceptor: Acceptor::Tcp(socket), listener: listener.clone(), _file: None }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(ListenError::InUse { address: listener.address.clone() })
+        }
+        Err(source) => Err(ListenError::Io { address: listener.address.clone(), source }),
+    }
+}
+
+/// The sockets passed by systemd (sd_listen_fds(3)), by their names.
+struct Passed {
+    names: Vec<String>,
+    sockets: ListenFd,
+}
+
+impl Passed {
+    fn take() -> Self {
+        Self { names: super::notify::passed_socket_names(), sockets: ListenFd::from_env() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sockets.len() == 0
+    }
+
+    /// Takes those of a name, or all that are left.
+    fn adopt(&mut self, name: Option<&str>, listener: &Listener) -> Result<Vec<Listening>, ListenError> {
+        let mut adopted = Vec::new();
+        for at in 0..self.sockets.len() {
+            let given = self.names.get(at).map(String::as_str).unwrap_or_default();
+            if name.is_some_and(|name| name != given) {
+                continue;
+            }
+            let io = |source| ListenError::Io { address: listener.address.clone(), source };
+            let acceptor = if let Ok(socket) = self.sockets.take_unix_listener(at) {
+                let Some(socket) = socket else { continue };
+                socket.set_nonblocking(true).map_err(io)?;
+                Acceptor::Unix(tokio::net::UnixListener::from_std(socket).map_err(io)?)
+            } else if let Ok(socket) = self.sockets.take_tcp_listener(at) {
+                let Some(socket) = socket else { continue };
+                let address = ListenAddress::Inet(socket.local_addr().map_err(io)?);
+                if address.is_beyond_loopback() && listener.allow.is_empty() {
+                    return Err(ListenError::OpenToAll { address });
+                }
+                socket.set_nonblocking(true).map_err(io)?;
+                Acceptor::Tcp(tokio::net::TcpListener::from_std(socket).map_err(io)?)
+            } else {
+                return Err(ListenError::UnfitSocket { name: given.to_owned() });
+            };
+            adopted.push(Listening { acceptor, listener: listener.clone(), _file: None });
+        }
+        if adopted.is_empty() {
+            return Err(ListenError::NotPassed { address: listener.address.clone() });
+        }
+        Ok(adopted)
+    }
+}
+
+/// The file of a Unix socket; removed when dropped, if it is still the one we made.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn made(path: PathBuf) -> io::Result<Self> {
+        let found = fs::symlink_metadata(&path)?;
+        Ok(Self { path, identity: (found.dev(), found.ino()) })
+    }
+
+    fn move_to(mut self, path: &Path) -> io::Result<Self> {
+        fs::rename(&self.path, path)?;
+        self.path = path.to_owned();
+        Ok(self)
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if is_ours {
+            // At the end of the process there is nobody left to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! From arguments to the last message.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::connection::{Connection, Phase};
+use super::listen::{self, ListenError, Listening};
+use super::{limits, notify};
+use crate::clock::Clock;
+use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
+use crate::files::configuration;
+use crate::filter::{Filter, KeyLookup, SigningPool};
+use crate::finding::Finding;
+use crate::keystore::{CacheOptions, Directory, KeyCache, KeyStore, StoreError};
+use crate::milter::{Session, SessionOptions};
+use crate::observe::journald::Journal;
+use crate::observe::log::{self, Form, Target};
+use crate::observe::tally::Tally;
+use crate::policy::Action;
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Sockets that take the place of the configuration's listeners, if any.
+    pub listen: Vec<ListenAddress>,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] configuration::ConfigError),
+    /// The key store cannot be used.
+    #[error("the key store cannot be opened")]
+    Store(#[from] StoreError),
+    /// A socket cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// journald was asked for and does not answer.
+    #[error("log.target is \"journald\", and journald does not answer; use \"stderr\" or \"auto\"")]
+    Journal(#[source] io::Error),
+    /// The system has no thread, descriptor or signal for us.
+    #[error("the system refuses what the daemon needs")]
+    System(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(arguments: Arguments) -> Result<(), StartError> {
+    let (mut config, warnings) = configuration::read(&arguments.config)?;
+    if !arguments.listen.is_empty() {
+        let listeners = arguments.listen.iter().map(|address| Listener::at(address.clone(), &config.trust));
+        config.listeners = Listeners::Named(listeners.collect());
+    }
+
+    let target = log_target(&config)?;
+    let (logger, _log) = log::start(target, level(config.log.level), config.log.queue.get())?;
+    // Fails only where a subscriber is set already: in a test that runs the daemon in its own process.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logger.clone()));
+    report(&warnings);
+
+    let clock = Clock::System;
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let store = Directory::open(&config.keys.store)?;
+    let cache = KeyCache::new(store, cache_options(&config.keys));
+    let filter = Filter {
+        keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
+        pool: SigningPool::start(config.limits.signing_threads.on(cores).get(), config.limits.signing_queue.get())?,
+        tally: Tally::default(),
+        logger,
+        clock,
+        config: ArcSwap::from_pointee(config),
+    };
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(filter.config.load().limits.runtime_threads.on(cores).get())
+        .thread_name("milter")
+        .enable_all()
+        .build()?;
+    runtime.block_on(Daemon { filter: Arc::new(filter), arguments }.run())
+}
+
+struct Daemon<S> {
+    filter: Arc<Filter<S>>,
+    arguments: Arguments,
+}
+
+impl<S: KeyStore + 'static> Daemon<S> {
+    async fn run(self) -> Result<(), StartError> {
+        let config = self.filter.config.load_full();
+        // Signals first: one that comes while we start must not kill us.
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let listening = listen::open(&config.listeners)?;
+        let connections = limits::connections_allowed(config.limits.connections.get());
+
+        let (phase, phases) = watch::channel(Phase::Running);
+        let (alive, mut ended) = mpsc::channel::<()>(1);
+        let places = Arc::new(Semaphore::new(connections));
+        let sockets = listening.len();
+        for socket in listening {
+            tracing::info!(listener = %socket.listener.label(), "listening");
+            tokio::spawn(accept(socket, Arc::clone(&self.filter), Arc::clone(&places), phases.clone(), alive.clone()));
+        }
+        drop(alive);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        notify::ready(&notify::status_since(&self.filter.clock, sockets));
+
+        let [terminate, interrupt] = &mut stop;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload().await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        self.drain(&phase, &mut ended).await;
+        Ok(())
+    }
+
+    /// Reads the configuration again on a thread of its own; a bad one changes nothing.
+    async fn reload(&self) {
+        notify::reloading();
+        let filter = Arc::clone(&self.filter);
+        let arguments = self.arguments.clone();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let spawned = thread::Builder::new().name("reload".into()).spawn(move || {
+            replace_config(&filter, &arguments);
+            // The daemon waits for this unless it is ending.
+            let _ = done.send(());
+        });
+        match spawned {
+            Ok(_) => _ = is_done.await,
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "configuration not reloaded: no thread to read it; the old one stays"
+            ),
+        }
+        notify::ready(&format!("reloaded at {:.0}", self.filter.clock.now()));
+    }
+
+    /// Lets messages in progress finish, within `timeouts.drain`.
+    async fn drain(&self, phase: &watch::Sender<Phase>, ended: &mut mpsc::Receiver<()>) {
+        let limit = self.filter.config.load().timeouts.drain;
+        notify::stopping("finishing messages in progress");
+        tracing::info!(limit_s = limit.as_secs(), "stopping: finishing messages in progress");
+        phase.send_replace(Phase::Draining);
+        // Nothing is ever sent: the channel ends with the last connection.
+        let all_ended = tokio::time::timeout(limit, ended.recv()).await.is_ok();
+        if !all_ended {
+            phase.send_replace(Phase::Ending);
+            let _ = tokio::time::timeout(Duration::from_secs(1), ended.recv()).await;
+            tracing::warn!("messages were still in progress at the drain limit; their MTAs keep them");
+        }
+        let tally = &self.filter.tally;
+        tracing::info!(
+            signed = tally.of_action(Action::Sign),
+            passed = tally.of_action(Action::Pass),
+            deferred = tally.of_action(Action::Defer),
+            refused = tally.of_action(Action::Refuse),
+            "stopped"
+        );
+    }
+}
+
+async fn accept<S: KeyStore + 'static>(
+    socket: Listening,
+    filter: Arc<Filter<S>>,
+    places: Arc<Semaphore>,
+    mut phases: watch::Receiver<Phase>,
+    alive: mpsc::Sender<()>,
+) {
+    let listener = Arc::new(socket.listener.clone());
+    let options = SessionOptions::default();
+    loop {
+        // A connection without a place waits in the kernel's queue, where the MTA sees it as slow, not as broken.
+        let accepted = tokio::select! {
+            accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (socket.acceptor.accept().await, place)
+            } => accepted,
+            _ = phases.wait_for(|phase| *phase != Phase::Running) => return,
+        };
+        let (Ok((stream, from)), Ok(place)) = accepted else {
+            if let Err(error) = accepted.0 {
+                tracing::error!(
+                    listener = %listener.label(),
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            continue;
+        };
+        if let Some(from) = from
+            && !listener.admits(from.ip())
+        {
+            tracing::warn!(
+                listener = %listener.label(),
+                %from,
+                remedy = "add its network to this listener's allow, if it is an MTA of yours",
+                "connection refused: not in the listener's allow list"
+            );
+            continue;
+        }
+        let frame_limit = u32::try_from(filter.config.load().limits.frame).unwrap_or(u32::MAX);
+        let session = Session::new(SessionOptions { frame_limit, ..options.clone() });
+        let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener), phases.clone());
+        let alive = alive.clone();
+        tokio::spawn(async move {
+            connection.serve(from).await;
+            drop((place, alive));
+        });
+    }
+}
+
+fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) {
+    match configuration::read(&arguments.config) {
+        Ok((mut new, warnings)) => {
+            let old = filter.config.load_full();
+            if !arguments.listen.is_empty() {
+                new.listeners = old.listeners.clone();
+            }
+            report(&warnings);
+            for setting in old.needs_restart(&new) {
+                tracing::warn!(setting, "this change takes hold at the next restart");
+            }
+            filter.config.store(Arc::new(new));
+            tracing::info!("configuration reloaded");
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays")
+        }
+    }
+}
+
+fn report(findings: &[Finding]) {
+    for finding in findings {
+        tracing::warn!(place = %finding.place, remedy = finding.remedy, "{}", finding.evidence);
+    }
+}
+
+/// An eighth of the cache is for what is known of domains, the rest for parsed keys, of which the first need less.
+fn cache_options(keys: &Keys) -> CacheOptions {
+    CacheOptions {
+        domain_bytes: keys.cache / 8,
+        key_bytes: keys.cache - keys.cache / 8,
+        revalidate_after: keys.revalidate_after,
+        max_staleness: keys.max_staleness,
+    }
+}
+
+fn log_target(config: &Config) -> Result<Target, StartError> {
+    let form = match config.log.format {
+        LogFormat::Text => Form::Text,
+        LogFormat::Json => Form::Json,
+    };
+    match config.log.target {
+        LogTarget::Stderr => Ok(Target::Stderr(form)),
+        LogTarget::Journald => Journal::connect().map(Target::Journald).map_err(StartError::Journal),
+        LogTarget::Auto if notify::stderr_is_journal() => {
+            Ok(Journal::connect().map_or(Target::Stderr(form), Target::Journald))
+        }
+        LogTarget::Auto => Ok(Target::Stderr(form)),
+    }
+}
+
+fn level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    }
+}

@@ -1,0 +1,57 @@
+//! How many messages ended in which way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::policy::{Action, Decision, Reason};
+
+/// Counts decisions since the start; shared by all connections.
+#[derive(Debug, Default)]
+pub struct Tally {
+    actions: [AtomicU64; 4],
+    reasons: [AtomicU64; Reason::ALL.len()],
+    stale_keys: AtomicU64,
+}
+
+impl Tally {
+    /// Counts one message.
+    pub fn count(&self, decision: Decision) {
+        self.actions[decision.action as usize].fetch_add(1, Ordering::Relaxed);
+        self.reasons[decision.reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a message signed with keys that the store could not confirm in time.
+    pub fn count_stale_keys(&self) {
+        self.stale_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that ended with this action.
+    pub fn of_action(&self, action: Action) -> u64 {
+        self.actions[action as usize].load(Ordering::Relaxed)
+    }
+
+    /// Messages that ended for this reason.
+    pub fn of_reason(&self, reason: Reason) -> u64 {
+        self.reasons[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Messages signed with keys that the store could not confirm in time.
+    pub fn stale_keys(&self) -> u64 {
+        self.stale_keys.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_counter() {
+        let tally = Tally::default();
+        for reason in Reason::ALL {
+            tally.count(Decision { action: Action::Pass, reason });
+        }
+        assert!(Reason::ALL.iter().all(|&reason| tally.of_reason(reason) == 1));
+        assert_eq!(tally.of_action(Action::Pass), Reason::ALL.len() as u64);
+        assert_eq!(tally.of_action(Action::Sign), 0);
+    }
+}

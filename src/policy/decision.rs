@@ -1,0 +1,258 @@
+//! The outcome of a message, in words that logs, metrics and explanations share.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was done with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Accepted with our signatures.
+    Sign,
+    /// Accepted as it came.
+    Pass,
+    /// Answered with a temporary failure (4xx): the client keeps the message and tries again.
+    Defer,
+    /// Answered with a permanent failure (5xx).
+    Refuse,
+}
+
+impl Action {
+    /// The action's stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Pass => "pass",
+            Self::Defer => "defer",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What to do with a message that is ours to sign while the means are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Defer it: it is signed when it comes again.
+    #[default]
+    Defer,
+    /// Let it go unsigned, and count it.
+    AcceptUnsigned,
+}
+
+/// What to do with a message that is ours and that nobody could sign, however often it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnsignable {
+    /// Let it go unsigned, and count it.
+    #[default]
+    Pass,
+    /// Refuse it (550), so that its sender learns of it.
+    Refuse,
+}
+
+/// What to do with mail that is trusted only because it came from this machine, but has been received before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRelayed {
+    /// Let it pass: it may be inbound mail on its way back from a filter.
+    #[default]
+    Pass,
+    /// Sign it: this path carries only mail of our own.
+    Sign,
+}
+
+/// Why a message was signed or not: one per message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Signed with every active key of the domain.
+    Signed,
+    /// Signed, though some of the domain's active keys cannot be used.
+    SignedInPart,
+    /// The client is neither authenticated nor in a trusted network, nor is its daemon trusted.
+    NotTrusted,
+    /// Trusted only because it came from this machine, but it has been received before: perhaps inbound mail coming
+    /// back from a content filter, a redirect or a list.
+    Relayed,
+    /// The key store does not know the author's domain.
+    NoKey,
+    /// The domain has keys, none of which was ever made active.
+    NoActiveKey,
+    /// The domain has active keys, none of which can be used.
+    KeysUnusable,
+    /// The key store does not answer, and nothing is known of the domain.
+    StoreUnavailable,
+    /// There is no From field.
+    NoFrom,
+    /// There are several From fields.
+    SeveralFrom,
+    /// The From field names no author that can be understood without guessing.
+    UnparsableFrom,
+    /// The authors in From belong to several domains.
+    SeveralDomains,
+    /// The header is over the limits on octets or fields.
+    HeaderTooLarge,
+    /// The signing queue did not take or finish the message within its deadline.
+    Overload,
+    /// A key could not make its signature.
+    SigningFailed,
+}
+
+impl Reason {
+    /// All reasons, in the order of their documentation.
+    pub const ALL: [Self; 15] = [
+        Self::Signed,
+        Self::SignedInPart,
+        Self::NotTrusted,
+        Self::Relayed,
+        Self::NoKey,
+        Self::NoActiveKey,
+        Self::KeysUnusable,
+        Self::StoreUnavailable,
+        Self::NoFrom,
+        Self::SeveralFrom,
+        Self::UnparsableFrom,
+        Self::SeveralDomains,
+        Self::HeaderTooLarge,
+        Self::Overload,
+        Self::SigningFailed,
+    ];
+
+    /// The reason's stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::SignedInPart => "signed_in_part",
+            Self::NotTrusted => "not_trusted",
+            Self::Relayed => "relayed",
+            Self::NoKey => "no_key",
+            Self::NoActiveKey => "no_active_key",
+            Self::KeysUnusable => "keys_unusable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::NoFrom => "no_from",
+            Self::SeveralFrom => "several_from",
+            Self::UnparsableFrom => "unparsable_from",
+            Self::SeveralDomains => "several_domains",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::Overload => "overload",
+            Self::SigningFailed => "signing_failed",
+        }
+    }
+
+    /// What to change where this reason is not wanted.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Signed => "nothing to do",
+            Self::SignedInPart => "look for the domain's broken key with `waxseal show DOMAIN` and in the log",
+            Self::NotTrusted => {
+                "let the client authenticate, or add its network to trust.networks, or its daemon name to \
+                 trust.daemon_names"
+            }
+            Self::Relayed => {
+                "if this is mail of yours coming back from a filter, give that path a [[listener]] of its own with \
+                 sign_relayed = true"
+            }
+            Self::NoKey => "generate keys with `waxseal generate DOMAIN`, publish them, then `waxseal activate DOMAIN`",
+            Self::NoActiveKey => "publish the record (`waxseal record DOMAIN`), then `waxseal activate DOMAIN`",
+            Self::KeysUnusable => "the log names the key file and what is wrong with it",
+            Self::StoreUnavailable => "the log names the path and the error; check the disk and the store's modes",
+            Self::NoFrom | Self::SeveralFrom | Self::UnparsableFrom => {
+                "the sending program must write one From field with one address (RFC 5322 §3.6.2)"
+            }
+            Self::SeveralDomains => "no single domain answers for this message; let it be sent with one author",
+            Self::HeaderTooLarge => "raise limits.header_bytes or limits.header_fields, if such mail is legitimate",
+            Self::Overload => "more is offered than the machine can sign; add cores, or use Ed25519 or RSA-2048 keys",
+            Self::SigningFailed => "the log has the key and the cause",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
+    }
+}
+
+/// What was done with one message, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What was done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Decision {
+    /// The decision that follows from a reason.
+    ///
+    /// What can be mended by waiting is deferred; what cannot is passed or refused, never deferred, for that would only
+    /// bounce it after five days. What is not ours, and what nobody has made ready yet, always passes.
+    pub fn of(reason: Reason, on_failure: OnFailure, on_unsignable: OnUnsignable) -> Self {
+        let action = match reason {
+            Reason::Signed | Reason::SignedInPart => Action::Sign,
+            Reason::NotTrusted | Reason::Relayed | Reason::NoKey | Reason::NoActiveKey => Action::Pass,
+            Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed => match on_failure {
+                OnFailure::Defer => Action::Defer,
+                OnFailure::AcceptUnsigned => Action::Pass,
+            },
+            Reason::Overload => Action::Defer,
+            Reason::NoFrom
+            | Reason::SeveralFrom
+            | Reason::UnparsableFrom
+            | Reason::SeveralDomains
+            | Reason::HeaderTooLarge => match on_unsignable {
+                OnUnsignable::Pass => Action::Pass,
+                OnUnsignable::Refuse => Action::Refuse,
+            },
+        };
+        Self { action, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_all_are_listed() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn only_what_waiting_can_mend_is_deferred() {
+        for reason in Reason::ALL {
+            let decision = Decision::of(reason, OnFailure::Defer, OnUnsignable::Refuse);
+            let can_be_mended = matches!(
+                reason,
+                Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed | Reason::Overload
+            );
+            assert_eq!(decision.action == Action::Defer, can_be_mended, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_passes_whatever_is_configured() {
+        for reason in [Reason::NotTrusted, Reason::Relayed, Reason::NoKey, Reason::NoActiveKey] {
+            for on_failure in [OnFailure::Defer, OnFailure::AcceptUnsigned] {
+                let decision = Decision::of(reason, on_failure, OnUnsignable::Refuse);
+                assert_eq!(decision.action, Action::Pass);
+            }
+        }
+    }
+
+    #[test]
+    fn overload_is_never_let_through_unsigned() {
+        let decision = Decision::of(Reason::Overload, OnFailure::AcceptUnsigned, OnUnsignable::Pass);
+        assert_eq!(decision.action, Action::Defer);
+    }
+}
