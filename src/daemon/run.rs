@@ -59,6 +59,17 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+impl StartError {
+    /// Whether the command line or the configuration has to be changed.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Listen(error) => error.is_configuration(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let (mut config, warnings) = configuration::read(&arguments.config)?;
@@ -138,18 +149,24 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let arguments = self.arguments.clone();
         let (done, is_done) = tokio::sync::oneshot::channel();
         let spawned = thread::Builder::new().name("reload".into()).spawn(move || {
-            replace_config(&filter, &arguments);
             // The daemon waits for this unless it is ending.
-            let _ = done.send(());
+            let _ = done.send(replace_config(&filter, &arguments));
         });
-        match spawned {
-            Ok(_) => _ = is_done.await,
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "configuration not reloaded: no thread to read it; the old one stays"
-            ),
-        }
-        notify::ready(&format!("reloaded at {:.0}", self.filter.clock.now()));
+        let reloaded = match spawned {
+            Ok(_) => is_done.await.unwrap_or(Reloaded::NotAtAll),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "configuration not reloaded: no thread to read it; the old one stays"
+                );
+                Reloaded::NotAtAll
+            }
+        };
+        let now = self.filter.clock.now();
+        notify::ready(&match reloaded {
+            Reloaded::Whole => format!("reloaded at {now:.0}"),
+            Reloaded::NotAtAll => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
+        });
     }
 
     /// Lets messages in progress finish, within `timeouts.drain`.
@@ -227,7 +244,16 @@ async fn accept<S: KeyStore + 'static>(
     }
 }
 
-fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) {
+/// What became of a new configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reloaded {
+    /// It runs.
+    Whole,
+    /// It was refused, and the old one runs.
+    NotAtAll,
+}
+
+fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) -> Reloaded {
     match configuration::read(&arguments.config) {
         Ok((mut new, warnings)) => {
             let old = filter.config.load_full();
@@ -240,9 +266,11 @@ fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Argumen
             }
             filter.config.store(Arc::new(new));
             tracing::info!("configuration reloaded");
+            Reloaded::Whole
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays")
+            tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays");
+            Reloaded::NotAtAll
         }
     }
 }
