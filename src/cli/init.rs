@@ -132,7 +132,7 @@ struct Form {
 impl Form {
     fn describe(&self) -> &'static str {
         match self.access {
-            _ if self.has_store => "a key store already, which is kept as it is",
+            _ if self.has_store => "there already, and kept as it is",
             Access::OneUser => "for this user alone (0700)",
             Access::TwoUsers { .. } => "owner waxseal-keys, group waxseal (2750)",
         }
