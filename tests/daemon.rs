@@ -55,6 +55,9 @@ fn key_file(scratch: &Scratch, domain: &str, letter: char) -> PathBuf {
     paths.find(is_wanted).unwrap()
 }
 
+/// Client, header fields, decision, reason.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str);
+
 #[test]
 fn every_message_ends_in_one_decision_with_its_reason() {
     let scratch = Scratch::new("decisions");
@@ -67,7 +70,7 @@ fn every_message_ends_in_one_decision_with_its_reason() {
     let from = |value| ("From", value);
     let received = ("Received", " from elsewhere by here; Mon, 23 Nov 2026 10:00:00 +0000");
     let local = ("Received", " (from ada@localhost)\n\tby here (8.17/Submit) id 1");
-    let cases: Vec<(&str, Vec<(&str, &str)>, &str, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("127.0.0.1", vec![from(ada)], "sign", "signed"),
         ("127.0.0.1", vec![local, from(ada)], "sign", "signed"),
         ("127.0.0.1", vec![received, from(ada)], "pass", "relayed"),
