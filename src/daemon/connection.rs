@@ -259,6 +259,9 @@ impl<S: KeyStore + 'static> Connection<S> {
     /// Waits until there is something to read; false when it is time to go instead.
     async fn wait(&mut self) -> Result<bool, Broken> {
         let leave_at = if self.session.is_idle() { Phase::Draining } else { Phase::Ending };
+        if *self.phase.borrow() >= leave_at {
+            return Ok(false);
+        }
         let timeouts = self.timeouts();
         let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.is_within_frame() {
             (timeouts.frame, Broken::FrameTimeout)
