@@ -39,6 +39,10 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     for unusable in &keys.unusable {
         anstream::eprintln!("{WARN}warning:{WARN:#} no signature with {}: {}", unusable.selector, cause(unusable));
     }
+    for weak in keys.keys.iter().filter(|key| key.key.is_weak()) {
+        let bits = weak.key.bits();
+        anstream::eprintln!("{WARN}warning:{WARN:#} {} is an RSA key of {bits} bits; make one of 2048", weak.selector);
+    }
     let settings = config.domain(&keys.domain);
     let mut body = BodyHasher::new([settings.canonicalization.body]);
     body.update(&message.body);
