@@ -1,6 +1,12 @@
 //! Dialogues no MTA would hold, against a running daemon. After each it must still sign.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test program"
+)]
 
 mod support;
 
