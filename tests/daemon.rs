@@ -311,3 +311,21 @@ fn sockets_passed_by_the_service_manager_are_served() {
     assert_eq!(signatures(&verdict), 2);
     assert!(UnixStream::connect(&path).is_err());
 }
+
+#[test]
+fn who_connects_and_says_nothing_or_half_a_word_is_let_go() {
+    let scratch = Scratch::new("silent");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start_listening(&scratch, "[timeouts]\nframe = \"300ms\"\n");
+    let mut silent = Dialogue::silent(daemon.socket());
+    assert!(silent.is_closed_by_daemon());
+    daemon.wait_for_log("did not negotiate", 1);
+    let mut halting = Dialogue::open(daemon.socket());
+    halting.raw(b"\0\0\0");
+    assert!(halting.is_closed_by_daemon());
+    daemon.wait_for_log("nothing more of a frame", 1);
+    // One that is only idle stays.
+    let mut idle = Dialogue::open(daemon.socket());
+    thread::sleep(Duration::from_millis(600));
+    assert_eq!(signatures(&idle.message("4IDLE")), 2);
+}

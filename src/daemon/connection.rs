@@ -79,6 +79,8 @@ enum Broken {
     Protocol(#[from] ProtocolError),
     #[error("a reply could not be given")]
     Reply(#[from] ReplyError),
+    #[error("the client did not negotiate within {} s; is it an MTA?", .0.as_secs_f32())]
+    NegotiationTimeout(Duration),
     #[error("the MTA sent nothing more of a frame it had begun within {} s", .0.as_secs_f32())]
     FrameTimeout(Duration),
     #[error("the MTA was silent for {} s", .0.as_secs_f32())]
@@ -263,7 +265,10 @@ impl<S: KeyStore + 'static> Connection<S> {
             return Ok(false);
         }
         let timeouts = self.timeouts();
-        let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.is_within_frame() {
+        let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.agreement().is_none() {
+            // MTAs negotiate as soon as they connect; who does not is none, or is gone.
+            (timeouts.frame, Broken::NegotiationTimeout)
+        } else if self.session.is_within_frame() {
             (timeouts.frame, Broken::FrameTimeout)
         } else {
             (timeouts.command, Broken::CommandTimeout)
