@@ -327,14 +327,46 @@ fn refused(text: &'static str) -> Reply<'static> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::path::Path;
+
+    use arc_swap::ArcSwap;
+    use tracing::Level;
 
     use super::*;
-    use crate::keystore::Directory;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::filter::{KeyLookup, SigningPool};
+    use crate::keystore::{Access, CacheOptions, Directory, KeyCache};
+    use crate::milter::SessionOptions;
+    use crate::observe::log;
+    use crate::observe::tally::Tally;
 
-    #[test]
-    fn an_idle_connection_is_small() {
-        let size = std::mem::size_of::<Connection<Directory>>();
-        assert!(size <= 1024, "{size} octets");
+    fn filter(store: &Path) -> Filter<Directory> {
+        let store = Directory::create(store, Access::OneUser).unwrap();
+        let (logger, _) = log::start(log::Target::Stderr(log::Form::Text), Level::ERROR, 1).unwrap();
+        Filter {
+            config: ArcSwap::from_pointee(Config::default_in(Path::new("/"))),
+            keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
+            pool: SigningPool::start(1, 1).unwrap(),
+            tally: Tally::default(),
+            logger,
+            clock: Clock::System,
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_a_connection_holds_while_it_waits_is_small() {
+        let scratch = tempfile::tempdir().unwrap();
+        let filter = Arc::new(filter(&scratch.path().join("keys")));
+        let address = "unix:/unused".parse().unwrap();
+        let listener = Arc::new(Listener::at(address, &filter.config.load().trust));
+        let (stream, _mta) = tokio::net::UnixStream::pair().unwrap();
+        let (_sender, phase) = watch::channel(Phase::Running);
+        let session = Session::new(SessionOptions::default());
+        let connection = Connection::new(Stream::Unix(stream), session, filter, listener, phase);
+        // What a task of tokio's holds for it, beside a header of its own.
+        let octets = size_of_val(&connection.serve(None));
+        assert!(octets <= 2048, "{octets} octets");
     }
 
     #[test]
