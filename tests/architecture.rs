@@ -1,5 +1,7 @@
 //! The layers of docs/architecture.md, held over the syntax tree: every path, not only those in `use`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,7 @@
 //! `waxseal` as its users type it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

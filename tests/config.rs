@@ -1,5 +1,7 @@
 //! The configuration file: every problem at once, with its line; the shipped example; the reference in docs/.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 use std::path::Path;
 
 use waxseal::config::{Accounts, Config, Listeners, MAX_OCTETS, parse, reference};

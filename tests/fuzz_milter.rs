@@ -1,6 +1,8 @@
 //! Hostile octets into the milter session. Runs as an ordinary test for a few seconds; `cargo bolero test` (with AFL or
 //! libFuzzer) goes on for longer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 use std::time::Duration;
 
 use waxseal::milter::mta::{Answer, Message, Mta};

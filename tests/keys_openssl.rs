@@ -1,5 +1,7 @@
 //! Keys that OpenSSL wrote are read here, and OpenSSL reads and verifies with ours.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -26,7 +26,11 @@ fn sign_all(canonicalization: &str) -> Signed {
     let (mut names, mut paths) = (Vec::new(), Vec::new());
     for message in message_set().into_iter().filter(|message| !message.name.starts_with("bare-")) {
         let signed = installation.sign(&message.octets);
-        assert!(signed.ends_with(&message.octets), "{}: signing changed the message", message.name);
+        // Only what is missing at the end is added: the last line's end, and the header's.
+        let ended = [&message.octets, b"\r\n".as_slice()].concat();
+        let is_ended = message.octets.ends_with(b"\r\n") && message.name != "header-only";
+        let expected = if is_ended { &message.octets } else { &ended };
+        assert!(signed.ends_with(expected), "{}: signing changed the message", message.name);
         names.push(message.name);
         paths.push(scratch.write(&format!("{}.eml", message.name), signed));
     }

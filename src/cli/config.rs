@@ -36,7 +36,8 @@ enum Command {
     Check,
     /// Print the configuration that would run, defaults included
     ///
-    /// The output is itself a configuration file; a relative key store is written with its whole path.
+    /// The output is itself a configuration file; a relative key store is written joined to the directory of
+    /// the file that was read.
     Show,
 }
 

@@ -21,8 +21,8 @@ pub struct Installation {
 
 /// The configuration cannot be used: exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be used")]
-pub struct ConfigUnusable(#[source] pub ConfigError);
+#[error(transparent)]
+pub struct ConfigUnusable(#[from] pub ConfigError);
 
 impl Installation {
     /// Reads the configuration and opens the store.

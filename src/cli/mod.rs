@@ -85,7 +85,8 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
-        Command::Sign(args) => sign::run(args, config, &mut out),
+        // As it is: what looks like colours for a terminal belongs to the message.
+        Command::Sign(args) => sign::run(args, config, &mut io::stdout().lock()),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),

@@ -20,7 +20,8 @@ use crate::policy::{self, Reason};
 /// Sign one message
 ///
 /// Reads a message from standard input and writes it with its signatures to standard output. It is signed as the daemon
-/// would sign it for a sender it trusts: for the domain of its author, with the active keys. Line ends become CRLF.
+/// would sign it for a sender it trusts: for the domain of its author, with the active keys. Line ends become CRLF,
+/// and the last line gets one where it has none.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Sign for this domain, whatever From says.
@@ -37,6 +38,10 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     let keys = find_keys(args, &config, store, &message.headers)?;
     for unusable in &keys.unusable {
         anstream::eprintln!("{WARN}warning:{WARN:#} no signature with {}: {}", unusable.selector, cause(unusable));
+    }
+    for weak in keys.keys.iter().filter(|key| key.key.is_weak()) {
+        let bits = weak.key.bits();
+        anstream::eprintln!("{WARN}warning:{WARN:#} {} is an RSA key of {bits} bits; make one of 2048", weak.selector);
     }
     let settings = config.domain(&keys.domain);
     let mut body = BodyHasher::new([settings.canonicalization.body]);
@@ -56,6 +61,11 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     }
     out.write_all(b"\r\n")?;
     out.write_all(&message.body)?;
+    // As the first MTA would: verifiers disagree about a last line without an end. The body's hash holds for both.
+    if !message.body.is_empty() && !message.body.ends_with(b"\r\n") {
+        out.write_all(b"\r\n")?;
+    }
+    out.flush()?;
     Ok(Exit::Clean)
 }
 

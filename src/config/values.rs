@@ -333,7 +333,6 @@ titled!(Account, ["string", "integer"], "name or id");
 titled!(Threads, "integer", "number");
 titled!(Count, "integer", "number");
 titled!(ListenAddress, "string", "socket");
-titled!(CanonicalizationPair, "string", "`\"relaxed\"` or `\"simple\"`, twice");
 
 /// Serde as a string, for each type.
 macro_rules! as_string {
@@ -360,6 +359,8 @@ as_string!(
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
+    CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
+        expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
 );
 
 /// Reads a string and parses it.

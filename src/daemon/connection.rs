@@ -161,7 +161,8 @@ impl<S: KeyStore + 'static> Connection<S> {
 
     /// Takes octets until an answer must be waited for.
     fn take(&mut self, mut input: &[u8]) -> Result<Next, Broken> {
-        while !input.is_empty() {
+        // Also with nothing left to take: the end of a body's frame, which some MTAs want answered, shows only then.
+        loop {
             let spacing = match self.session.value_spacing() {
                 ValueSpacing::AsReceived => Spacing::AsReceived,
                 ValueSpacing::OneSpaceRemoved => Spacing::OneSpaceRemoved,
@@ -172,7 +173,7 @@ impl<S: KeyStore + 'static> Connection<S> {
             let next = match (received.event, stage) {
                 (None, stage) => {
                     self.stage = stage;
-                    None
+                    return Ok(Next::Read);
                 }
                 (Some(Event::Header { name, value }), Stage::Header(mut message)) => {
                     message.header(name, value, spacing);
@@ -209,7 +210,6 @@ impl<S: KeyStore + 'static> Connection<S> {
             }
             input = rest;
         }
-        Ok(Next::Read)
     }
 
     /// Answers a message.
@@ -259,6 +259,9 @@ impl<S: KeyStore + 'static> Connection<S> {
     /// Waits until there is something to read; false when it is time to go instead.
     async fn wait(&mut self) -> Result<bool, Broken> {
         let leave_at = if self.session.is_idle() { Phase::Draining } else { Phase::Ending };
+        if *self.phase.borrow() >= leave_at {
+            return Ok(false);
+        }
         let timeouts = self.timeouts();
         let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.is_within_frame() {
             (timeouts.frame, Broken::FrameTimeout)

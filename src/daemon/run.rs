@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, bounded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -104,6 +105,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
         // Signals first: one that comes while we start must not kill us.
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let reload = self.start_reloader()?;
         let listening = listen::open(&config.listeners)?;
         let connections = limits::connections_allowed(config.limits.connections.get());
 
@@ -122,7 +124,10 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let [terminate, interrupt] = &mut stop;
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
+                // Full only while an order waits that will see this change too.
+                _ = hangup.recv() => {
+                    let _ = reload.try_send(());
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -131,25 +136,20 @@ impl<S: KeyStore + 'static> Daemon<S> {
         Ok(())
     }
 
-    /// Reads the configuration again on a thread of its own; a bad one changes nothing.
-    async fn reload(&self) {
-        notify::reloading();
+    /// A thread that reads the configuration again when it is told to; a bad one changes nothing. Being told while it
+    /// reads makes it read once more: it never waits, and nobody waits for it.
+    fn start_reloader(&self) -> io::Result<Sender<()>> {
+        let (order, orders) = bounded(1);
         let filter = Arc::clone(&self.filter);
         let arguments = self.arguments.clone();
-        let (done, is_done) = tokio::sync::oneshot::channel();
-        let spawned = thread::Builder::new().name("reload".into()).spawn(move || {
-            replace_config(&filter, &arguments);
-            // The daemon waits for this unless it is ending.
-            let _ = done.send(());
-        });
-        match spawned {
-            Ok(_) => _ = is_done.await,
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "configuration not reloaded: no thread to read it; the old one stays"
-            ),
-        }
-        notify::ready(&format!("reloaded at {:.0}", self.filter.clock.now()));
+        thread::Builder::new().name("reload".into()).spawn(move || {
+            for () in orders {
+                notify::reloading();
+                replace_config(&filter, &arguments);
+                notify::ready(&format!("reloaded at {:.0}", filter.clock.now()));
+            }
+        })?;
+        Ok(order)
     }
 
     /// Lets messages in progress finish, within `timeouts.drain`.

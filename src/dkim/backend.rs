@@ -68,7 +68,7 @@ pub(super) struct Refused;
 
 /// A private key, parsed, checked for consistency and ready to sign.
 pub(super) enum KeyPair {
-    Rsa(RsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
     /// An RSA key that the library does not sign with. Slow: a signature of 1024 bits costs as much as three of the
     /// library with 2048 bits.
     RsaPortable(Box<rsa::PrivateKey>),
@@ -80,14 +80,11 @@ impl KeyPair {
     /// contradict each other.
     pub(super) fn rsa(der: &[u8], bits: u32, exponent: &[u8]) -> Result<Self, Refused> {
         if is_native(bits, exponent) {
-            return RsaKeyPair::from_der(der).map(Self::Rsa).map_err(|_| Refused);
+            check_native(der)?;
+            let pair = RsaKeyPair::from_der(der).map_err(|_| Refused)?;
+            return Ok(Self::Rsa(Box::new(pair)));
         }
-        let key = rsa::PrivateKey::from_pkcs1_der(der).map_err(|_| Refused)?;
-        // The crate computes the exponents and the coefficient of the primes anew; those of the file must be the same.
-        if key.to_pkcs1_der().map_err(|_| Refused)?.as_bytes() != der {
-            return Err(Refused);
-        }
-        Ok(Self::RsaPortable(Box::new(key)))
+        Ok(Self::RsaPortable(Box::new(portable(der)?)))
     }
 
     /// Loads an Ed25519 key from its 32 secret octets (RFC 8032 §5.1.5).
@@ -184,6 +181,27 @@ fn is_native(bits: u32, _exponent: &[u8]) -> bool {
 #[cfg(not(feature = "aws-lc-rs"))]
 fn is_native(bits: u32, exponent: &[u8]) -> bool {
     (2048..=4096).contains(&bits) && bits.is_multiple_of(1024) && exponent.len() > 2
+}
+
+/// aws-lc-rs holds all numbers against each other while it loads them.
+#[cfg(feature = "aws-lc-rs")]
+fn check_native(_der: &[u8]) -> Result<(), Refused> {
+    Ok(())
+}
+
+/// ring looks at some of the numbers only; it would load a damaged key and then not sign with it.
+#[cfg(not(feature = "aws-lc-rs"))]
+fn check_native(der: &[u8]) -> Result<(), Refused> {
+    portable(der).map(drop)
+}
+
+fn portable(der: &[u8]) -> Result<rsa::PrivateKey, Refused> {
+    let key = rsa::PrivateKey::from_pkcs1_der(der).map_err(|_| Refused)?;
+    // The crate computes the exponents and the coefficient of the primes anew; those of the file must be the same.
+    if key.to_pkcs1_der().map_err(|_| Refused)?.as_bytes() != der {
+        return Err(Refused);
+    }
+    Ok(key)
 }
 
 #[cfg(feature = "aws-lc-rs")]

@@ -5,8 +5,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::message::Field;
 
 /// How a header or a body is made equal before it is hashed (RFC 6376 §3.4).
@@ -142,18 +140,6 @@ impl FromStr for CanonicalizationPair {
             (Ok(header), Ok(body)) => Ok(Self { header, body }),
             _ => Err(CanonicalizationError { given: text.into() }),
         }
-    }
-}
-
-impl Serialize for CanonicalizationPair {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for CanonicalizationPair {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -3,20 +3,12 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::key::{Algorithm, KeyError, PublicKey};
-use super::tag_list::{TagList, TagListError, items};
+use super::tag_list::{BASE64, TagList, TagListError, items};
 
 /// Most octets of one character-string of a TXT record (RFC 1035 §3.3).
 const MAX_STRING: usize = 255;
-
-/// Padding may be missing: some providers' panels cut it off.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// A key record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,12 +236,6 @@ impl fmt::Display for KeyType {
             Self::Other(name) => name,
         })
     }
-}
-
-/// Decodes base64 with white space in it (RFC 6376 §2.10).
-pub(super) fn base64_decode(value: &[u8]) -> Option<Vec<u8>> {
-    let dense: Vec<u8> = value.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    BASE64.decode(dense).ok()
 }
 
 fn has(list: &[String], item: &str) -> bool {

@@ -1,6 +1,14 @@
 //! Tag lists (RFC 6376 §3.2): the syntax that signatures and key records share.
 
-use super::key_record::base64_decode;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Padding may be missing: some providers' panels cut it off.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The tags of one list in their order, values without the white space around them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +110,12 @@ fn as_name(name: &[u8]) -> Option<&str> {
     let is_name =
         first.is_ascii_alphabetic() && rest.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'_');
     if is_name { std::str::from_utf8(name).ok() } else { None }
+}
+
+/// Decodes base64 with white space in it (RFC 6376 §2.10).
+fn base64_decode(value: &[u8]) -> Option<Vec<u8>> {
+    let dense: Vec<u8> = value.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    BASE64.decode(dense).ok()
 }
 
 #[cfg(test)]

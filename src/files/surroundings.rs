@@ -66,7 +66,7 @@ fn unix(path: &Path, findings: &mut Vec<Finding>) {
             let evidence = format!(
                 "mode {mode:04o}: Sendmail refuses sockets below a directory that group or others may write to"
             );
-            let remedy = "give it mode 0755, or put the socket below /run/waxseal; Postfix does not mind";
+            let remedy = "put the socket below /run/waxseal, with mode 0755; Postfix does not mind";
             findings.push(at(ancestor, "socket.directory_mode", Severity::Warning, evidence, remedy));
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::keystore::{Cached, DomainKeys, KeyCache, KeyStore, StoreError};
+use crate::keystore::{ActiveKey, Cached, DomainKeys, KeyCache, KeyStore, StoreError, UnusableKey};
 use crate::names::DomainName;
 
 /// Look-ups that may wait for a store thread; beyond it known keys sign unconfirmed and unknown ones defer.
@@ -85,27 +85,46 @@ fn work<S: KeyStore>(orders: &Receiver<Order>, cache: &KeyCache<S>, clock: Clock
         if order.done.is_closed() {
             continue;
         }
+        let before = cache.cached(&order.domain, clock.monotonic());
         let loaded = cache.load(&order.domain, clock.monotonic());
-        report(&order.domain, &loaded);
+        report(&order.domain, &before, &loaded);
         // Whoever asked may have stopped waiting; the cache has the answer for the next one.
         let _ = order.done.send(loaded);
     }
 }
 
-/// Says what is wrong with the store or with a key. A domain is read again only when something changed or a second has
-/// passed, so a broken one cannot flood the log.
-fn report(domain: &DomainName, loaded: &Result<Arc<DomainKeys>, StoreError>) {
-    match loaded {
-        Ok(keys) => {
-            for key in &keys.unusable {
-                tracing::error!(
-                    %domain,
-                    selector = %key.selector,
-                    error = &key.error as &dyn Error,
-                    "a key cannot be used; the domain signs without it, if it has another"
-                );
-            }
+/// Says what is wrong with the store, and, when it is new, what is wrong with a domain's keys.
+fn report(domain: &DomainName, before: &Cached, loaded: &Result<Arc<DomainKeys>, StoreError>) {
+    let keys = match loaded {
+        Ok(keys) => keys,
+        Err(error) => {
+            tracing::error!(%domain, error = error as &dyn Error, "the key store cannot be read");
+            return;
         }
-        Err(error) => tracing::error!(%domain, error = error as &dyn Error, "the key store cannot be read"),
+    };
+    let (usable, unusable): (&[ActiveKey], &[UnusableKey]) = match before {
+        Cached::Fresh(known) | Cached::Stale(known) => (&known.keys, &known.unusable),
+        Cached::Unknown => (&[], &[]),
+    };
+    for key in &keys.unusable {
+        if unusable.iter().all(|known| known.selector != key.selector) {
+            tracing::error!(
+                %domain,
+                selector = %key.selector,
+                error = &key.error as &dyn Error,
+                "a key cannot be used; the domain signs without it, if it has another"
+            );
+        }
+    }
+    for key in keys.keys.iter().filter(|key| key.key.is_weak()) {
+        if usable.iter().all(|known| known.selector != key.selector) {
+            tracing::warn!(
+                %domain,
+                selector = %key.selector,
+                bits = key.key.bits(),
+                remedy = "generate a key of 2048 bits, publish its record, then activate it",
+                "an RSA key of fewer than 2048 bits signs (RFC 8301 section 3.2 wants 2048)"
+            );
+        }
     }
 }

@@ -15,7 +15,8 @@ use crate::dkim::{Algorithm, BodyHasher, SignatureField};
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
 use crate::names::{DomainName, QueueId};
-use crate::observe::log::{Line, Logger, Value};
+use crate::observe::line::{Line, Value};
+use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
 use crate::policy::{self, Decision, OnRelayed, Origin, Reason};
 

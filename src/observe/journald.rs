@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use super::log::{Line, Value};
+use super::line::{Line, Value};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 

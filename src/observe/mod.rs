@@ -7,5 +7,6 @@
 //! Nobody waits for the log: when the queue is full, lines are dropped and counted, and the count is logged.
 
 pub mod journald;
+pub mod line;
 pub mod log;
 pub mod tally;

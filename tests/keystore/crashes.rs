@@ -89,7 +89,7 @@ fn add_active_error(store: &Directory) -> StoreError {
 #[test]
 #[ignore = "helper: commits until it is killed"]
 fn commit_until_killed() {
-    let root = std::env::var_os(STORE).unwrap();
+    let Some(root) = std::env::var_os(STORE) else { return };
     let store = Directory::open(Path::new(&root)).unwrap();
     loop {
         let next = format!("s{}", manifest(&store, &example()).bindings().len());

@@ -30,7 +30,7 @@ fn with_small_disk(helper: &str) {
 #[test]
 #[ignore = "helper: runs on a disk of 64 KiB"]
 fn on_a_full_disk() {
-    let mount = std::env::var_os(MOUNT).unwrap();
+    let Some(mount) = std::env::var_os(MOUNT) else { return };
     let mount = Path::new(&mount);
     let store = Directory::create(&mount.join("keys"), Access::OneUser).unwrap();
     add_active(&store, &example(), "a").unwrap();
@@ -71,7 +71,7 @@ fn a_full_disk_is_named_and_leaves_everything_as_it_was() {
 #[test]
 #[ignore = "helper: runs on a disk of its own"]
 fn on_a_read_only_disk() {
-    let mount = std::env::var_os(MOUNT).unwrap();
+    let Some(mount) = std::env::var_os(MOUNT) else { return };
     let store = Directory::create(&Path::new(&mount).join("keys"), Access::OneUser).unwrap();
     add_active(&store, &example(), "a").unwrap();
     let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&mount).status().unwrap();

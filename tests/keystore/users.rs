@@ -41,7 +41,7 @@ fn as_user(scratch: &Path, user: u32, group: u32, part: &str) {
 #[test]
 #[ignore = "helper: a part of the test below, as another user"]
 fn part() {
-    let root = std::env::var_os(STORE).unwrap();
+    let Some(root) = std::env::var_os(STORE) else { return };
     let root = Path::new(&root);
     match std::env::var_os(PART).unwrap().to_str().unwrap() {
         "reader" => {

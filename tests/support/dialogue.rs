@@ -55,8 +55,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Dialogue {
     stream: UnixStream,
     input: Vec<u8>,
+    version: u32,
     /// What the daemon asked for (SMFIP_*).
-    pub(crate) protocol: u32,
+    protocol: u32,
 }
 
 impl Dialogue {
@@ -65,7 +66,7 @@ impl Dialogue {
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream, input: Vec::new(), protocol: 0 }
+        Self { stream, input: Vec::new(), version: 0, protocol: 0 }
     }
 
     /// Connects, negotiates, and says who the client is: one on loopback.
@@ -87,6 +88,7 @@ impl Dialogue {
         let (command, payload) = self.reply()?;
         assert_eq!(command, b'O');
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+        self.version = number(0);
         self.protocol = number(8);
         Some([number(0), number(4), number(8)])
     }
@@ -112,7 +114,10 @@ impl Dialogue {
                 Ok(0) => return None,
                 Ok(read) => self.input.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("the daemon neither answers nor closes: {error}"),
+                Err(error) => panic!(
+                    "the daemon neither answers nor closes (version {}, steps {:#x}): {error}",
+                    self.version, self.protocol
+                ),
             }
         }
     }
@@ -136,7 +141,7 @@ impl Dialogue {
             return Some(b'c');
         }
         let (reply, payload) = self.reply()?;
-        assert!(b"catrdy".contains(&reply), "unexpected reply {reply} {:?}", payload.escape_ascii().to_string());
+        assert!(b"catrdys".contains(&reply), "unexpected reply {reply} {:?}", payload.escape_ascii().to_string());
         Some(reply)
     }
 
@@ -149,7 +154,9 @@ impl Dialogue {
     /// The rest of a message begun with [`Self::mail`]. `None` if the daemon closed the connection.
     pub(crate) fn content(&mut self, queue_id: &str, fields: &[(&str, &str)], body: &[u8]) -> Option<Verdict> {
         self.step(&frame(b'R', b"<bob@sink.test>\0"), 0x8, 0x8000)?;
-        self.step(&frame(b'T', b""), 0x200, 0x1_0000)?;
+        if self.version >= 4 {
+            self.step(&frame(b'T', b""), 0x200, 0x1_0000)?;
+        }
         for (name, value) in fields {
             self.raw(&macros(b'L', &[("i", queue_id)]));
             if let Some(verdict) = ended(self.step(&header(name, value), 0x20, 0x80)?) {
@@ -167,7 +174,9 @@ impl Dialogue {
             }
         }
         for chunk in body.chunks(65535) {
-            self.step(&frame(b'B', chunk), 0x10, 0x8_0000)?;
+            if self.step(&frame(b'B', chunk), 0x10, 0x8_0000)? == b's' {
+                break;
+            }
         }
         self.raw(&macros(b'E', &[("i", queue_id)]));
         if !self.raw(&frame(b'E', b"")) {

@@ -112,7 +112,7 @@ pub(crate) fn eight_bit_to_a_seven_bit_hop() -> Message {
             message = message.change(mta, Breaks::Everything, sent, delivered, reason);
         }
     }
-    message
+    message.added(Mta::Sendmail, "X-MIME-Autoconverted", "the mark of the conversion; never signed")
 }
 
 fn plain() -> Vec<Message> {

@@ -12,6 +12,7 @@
 //! panic. A tool that is missing fails the test with the package to install; nothing is skipped in silence.
 
 #![allow(dead_code, unused_imports, reason = "each test program uses its own part of the harness")]
+#![allow(clippy::print_stderr, reason = "what a server said is shown when its test fails")]
 
 mod delivery;
 mod dialogue;
@@ -39,5 +40,5 @@ pub(crate) use scratch::{Scratch, eventually, free_port};
 pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
 pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
-pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim, without_other_signatures};
+pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim};
 pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};

@@ -19,6 +19,8 @@ pub(crate) struct PostfixOptions {
     pub(crate) sink: u16,
     /// Where mail for `seven.test` goes.
     pub(crate) seven_bit_sink: u16,
+    /// More lines of main.cf.
+    pub(crate) settings: &'static str,
 }
 
 /// The running Postfix.
@@ -66,7 +68,8 @@ impl Postfix {
                  smtpd_client_connection_count_limit = 0\n\
                  milter_default_action = tempfail\n\
                  smtpd_milters = {milter}\n\
-                 non_smtpd_milters = {milter}\n",
+                 non_smtpd_milters = {milter}\n\
+                 {settings}\n",
                 configuration = configuration.display(),
                 queue = queue.display(),
                 state = state.display(),
@@ -75,6 +78,7 @@ impl Postfix {
                 sink = options.sink,
                 seven_bit_sink = options.seven_bit_sink,
                 milter = options.milter,
+                settings = options.settings,
             ),
         );
         scratch.write("etc/master.cf", master_cf(port, submission_port));

@@ -173,7 +173,8 @@ define(`confTRUSTED_USER', `mail')dnl
 define(`MSP_QUEUE_DIR', `/mnt/clientmqueue')dnl
 define(`STATUS_FILE', `/mnt/clientmqueue/status')dnl
 define(`confPID_FILE', `/mnt/clientmqueue/msp.pid')dnl
-FEATURE(`msp', `[127.0.0.1]', `{submission_port}')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {submission_port}')dnl
+FEATURE(`msp', `[127.0.0.1]')dnl
 "
     )
 }

@@ -1,5 +1,6 @@
 //! The cache itself.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::entry::{ActiveKey, DomainKeys, Entry, EntryKey, UnusableKey, insertion_order};
-use super::statistics::{CacheStatistics, Counters, Evictions};
+use super::statistics::{CacheStatistics, Counters, Evictions, Inserting};
 use crate::dkim::key::{KeyId, SigningKey};
 use crate::keystore::error::StoreError;
 use crate::keystore::store::{KeyStore, Stamp};
@@ -133,7 +134,7 @@ impl<S: KeyStore> KeyCache<S> {
         }
         match self.read(domain, known.as_deref(), now) {
             Ok((keys, entry)) => {
-                self.domains.insert(domain.clone(), Arc::new(entry));
+                self.keep(domain, entry);
                 Ok(Arc::new(keys))
             }
             Err(error) => {
@@ -142,7 +143,7 @@ impl<S: KeyStore> KeyCache<S> {
                     && let Some(keys) = self.assemble(domain, &entry)
                 {
                     self.counters.failures_bridged.count();
-                    self.domains.insert(domain.clone(), Arc::new(Entry { tried: now, ..Entry::clone(&entry) }));
+                    self.keep(domain, Entry { tried: now, ..Entry::clone(&entry) });
                     return Ok(Arc::new(keys));
                 }
                 self.counters.failures.count();
@@ -171,6 +172,11 @@ impl<S: KeyStore> KeyCache<S> {
             domain_bytes: self.domains.weight(),
             key_bytes: self.keys.weight(),
         }
+    }
+
+    fn keep(&self, domain: &DomainName, entry: Entry) {
+        let mut inserting = Inserting(Some(domain.clone()));
+        self.domains.insert_with_lifecycle(domain.clone(), Arc::new(entry), &mut inserting);
     }
 
     fn is_fresh(&self, entry: &Entry, now: Instant) -> bool {
@@ -301,7 +307,7 @@ fn bounded<K, V>(
     evictions: &Evictions,
 ) -> Cache<K, V, ByMemory, ahash::RandomState, Evictions>
 where
-    K: Eq + std::hash::Hash,
+    K: Eq + Hash,
     V: Clone,
     ByMemory: Weighter<K, V>,
 {

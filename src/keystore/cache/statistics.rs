@@ -78,10 +78,22 @@ impl Evictions {
     }
 }
 
-impl<K, V> Lifecycle<K, V> for Evictions {
-    type RequestState = ();
+impl<K: Eq, V> Lifecycle<K, V> for Evictions {
+    type RequestState = Inserting<K>;
 
-    fn on_evict(&self, (): &mut (), _: K, _: V) {
-        self.0.count();
+    fn on_evict(&self, inserting: &mut Inserting<K>, key: K, _: V) {
+        if inserting.0.as_ref() != Some(&key) {
+            self.0.count();
+        }
+    }
+}
+
+/// The key that is being inserted. Its old value is handed out like an evicted one and is none.
+#[derive(Debug)]
+pub(super) struct Inserting<K>(pub(super) Option<K>);
+
+impl<K> Default for Inserting<K> {
+    fn default() -> Self {
+        Self(None)
     }
 }

@@ -115,6 +115,7 @@ fn an_answer_is_fresh_for_a_second_then_stale_until_it_is_checked() {
     assert_eq!((statistics.misses, statistics.hits, statistics.stale), (1, 2, 1));
     assert_eq!((statistics.loads, statistics.revalidations, statistics.keys_parsed), (1, 1, 1));
     assert!(statistics.domain_bytes > 0 && statistics.key_bytes > 0);
+    assert_eq!((statistics.domains_evicted, statistics.keys_evicted), (0, 0), "an update is no eviction");
 }
 
 #[test]
