@@ -36,7 +36,7 @@ docs:
 
 # The documentation of the library.
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 
 # Canonicalisation, body hashing and signing.
 bench:

@@ -329,7 +329,7 @@ measure() {
 # One signature alone, with the same library: what the first row is held against.
 raw_signature() {
     cargo bench --quiet --bench signing -- key_alone 2> /dev/null |
-        awk -F '│' '/Rsa/ { gsub(/^ +| +$/, "", $3); print $3; exit }'
+        awk -F '│' '/rsa-2048/ { gsub(/^ +| +$/, "", $3); print $3; exit }'
 }
 
 # ---- all together ---------------------------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ fn key_file(scratch: &Scratch, domain: &str, letter: char) -> PathBuf {
     paths.find(is_wanted).unwrap()
 }
 
+/// Client, header fields, decision, reason.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str);
+
 #[test]
 fn every_message_ends_in_one_decision_with_its_reason() {
     let scratch = Scratch::new("decisions");
@@ -67,7 +70,7 @@ fn every_message_ends_in_one_decision_with_its_reason() {
     let from = |value| ("From", value);
     let received = ("Received", " from elsewhere by here; Mon, 23 Nov 2026 10:00:00 +0000");
     let local = ("Received", " (from ada@localhost)\n\tby here (8.17/Submit) id 1");
-    let cases: Vec<(&str, Vec<(&str, &str)>, &str, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("127.0.0.1", vec![from(ada)], "sign", "signed"),
         ("127.0.0.1", vec![local, from(ada)], "sign", "signed"),
         ("127.0.0.1", vec![received, from(ada)], "pass", "relayed"),
@@ -333,4 +336,22 @@ fn sockets_passed_by_the_service_manager_are_served() {
     child.wait().unwrap();
     assert_eq!(signatures(&verdict), 2);
     assert!(UnixStream::connect(&path).is_err());
+}
+
+#[test]
+fn who_connects_and_says_nothing_or_half_a_word_is_let_go() {
+    let scratch = Scratch::new("silent");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start_listening(&scratch, "[timeouts]\nframe = \"300ms\"\n");
+    let mut silent = Dialogue::silent(daemon.socket());
+    assert!(silent.is_closed_by_daemon());
+    daemon.wait_for_log("did not negotiate", 1);
+    let mut halting = Dialogue::open(daemon.socket());
+    halting.raw(b"\0\0\0");
+    assert!(halting.is_closed_by_daemon());
+    daemon.wait_for_log("nothing more of a frame", 1);
+    // One that is only idle stays.
+    let mut idle = Dialogue::open(daemon.socket());
+    thread::sleep(Duration::from_millis(600));
+    assert_eq!(signatures(&idle.message("4IDLE")), 2);
 }

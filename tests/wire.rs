@@ -1,6 +1,12 @@
 //! The forms in which MTAs say the same thing, against a running daemon.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test program"
+)]
 
 mod support;
 

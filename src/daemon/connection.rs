@@ -79,6 +79,8 @@ enum Broken {
     Protocol(#[from] ProtocolError),
     #[error("a reply could not be given")]
     Reply(#[from] ReplyError),
+    #[error("the client did not negotiate within {} s; is it an MTA?", .0.as_secs_f32())]
+    NegotiationTimeout(Duration),
     #[error("the MTA sent nothing more of a frame it had begun within {} s", .0.as_secs_f32())]
     FrameTimeout(Duration),
     #[error("the MTA was silent for {} s", .0.as_secs_f32())]
@@ -259,8 +261,14 @@ impl<S: KeyStore + 'static> Connection<S> {
     /// Waits until there is something to read; false when it is time to go instead.
     async fn wait(&mut self) -> Result<bool, Broken> {
         let leave_at = if self.session.is_idle() { Phase::Draining } else { Phase::Ending };
+        if *self.phase.borrow() >= leave_at {
+            return Ok(false);
+        }
         let timeouts = self.timeouts();
-        let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.is_within_frame() {
+        let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.agreement().is_none() {
+            // MTAs negotiate as soon as they connect; who does not is none, or is gone.
+            (timeouts.frame, Broken::NegotiationTimeout)
+        } else if self.session.is_within_frame() {
             (timeouts.frame, Broken::FrameTimeout)
         } else {
             (timeouts.command, Broken::CommandTimeout)
@@ -319,14 +327,46 @@ fn refused(text: &'static str) -> Reply<'static> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::path::Path;
+
+    use arc_swap::ArcSwap;
+    use tracing::Level;
 
     use super::*;
-    use crate::keystore::Directory;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::filter::{KeyLookup, SigningPool};
+    use crate::keystore::{Access, CacheOptions, Directory, KeyCache};
+    use crate::milter::SessionOptions;
+    use crate::observe::log;
+    use crate::observe::tally::Tally;
 
-    #[test]
-    fn an_idle_connection_is_small() {
-        let size = std::mem::size_of::<Connection<Directory>>();
-        assert!(size <= 1024, "{size} octets");
+    fn filter(store: &Path) -> Filter<Directory> {
+        let store = Directory::create(store, Access::OneUser).unwrap();
+        let (logger, _) = log::start(log::Target::Stderr(log::Form::Text), Level::ERROR, 1).unwrap();
+        Filter {
+            config: ArcSwap::from_pointee(Config::default_in(Path::new("/"))),
+            keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
+            pool: SigningPool::start(1, 1).unwrap(),
+            tally: Tally::default(),
+            logger,
+            clock: Clock::System,
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_a_connection_holds_while_it_waits_is_small() {
+        let scratch = tempfile::tempdir().unwrap();
+        let filter = Arc::new(filter(&scratch.path().join("keys")));
+        let address = "unix:/unused".parse().unwrap();
+        let listener = Arc::new(Listener::at(address, &filter.config.load().trust));
+        let (stream, _mta) = tokio::net::UnixStream::pair().unwrap();
+        let (_sender, phase) = watch::channel(Phase::Running);
+        let session = Session::new(SessionOptions::default());
+        let connection = Connection::new(Stream::Unix(stream), session, filter, listener, phase);
+        // What a task of tokio's holds for it, beside a header of its own.
+        let octets = size_of_val(&connection.serve(None));
+        assert!(octets <= 2048, "{octets} octets");
     }
 
     #[test]

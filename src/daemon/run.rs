@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, bounded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -115,6 +116,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
         // Signals first: one that comes while we start must not kill us.
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let reload = self.start_reloader()?;
         let listening = listen::open(&config.listeners)?;
         let connections = limits::connections_allowed(config.limits.connections.get());
 
@@ -133,7 +135,10 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let [terminate, interrupt] = &mut stop;
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
+                // Full only while an order waits that will see this change too.
+                _ = hangup.recv() => {
+                    let _ = reload.try_send(());
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -142,31 +147,24 @@ impl<S: KeyStore + 'static> Daemon<S> {
         Ok(())
     }
 
-    /// Reads the configuration again on a thread of its own; a bad one changes nothing.
-    async fn reload(&self) {
-        notify::reloading();
+    /// A thread that reads the configuration again when it is told to; a bad one changes nothing. Being told while it
+    /// reads makes it read once more: it never waits, and nobody waits for it.
+    fn start_reloader(&self) -> io::Result<Sender<()>> {
+        let (order, orders) = bounded(1);
         let filter = Arc::clone(&self.filter);
         let arguments = self.arguments.clone();
-        let (done, is_done) = tokio::sync::oneshot::channel();
-        let spawned = thread::Builder::new().name("reload".into()).spawn(move || {
-            // The daemon waits for this unless it is ending.
-            let _ = done.send(replace_config(&filter, &arguments));
-        });
-        let reloaded = match spawned {
-            Ok(_) => is_done.await.unwrap_or(Reloaded::NotAtAll),
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "configuration not reloaded: no thread to read it; the old one stays"
-                );
-                Reloaded::NotAtAll
+        thread::Builder::new().name("reload".into()).spawn(move || {
+            for () in orders {
+                notify::reloading();
+                let reloaded = replace_config(&filter, &arguments);
+                let now = filter.clock.now();
+                notify::ready(&match reloaded {
+                    Reloaded::Whole => format!("reloaded at {now:.0}"),
+                    Reloaded::NotAtAll => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
+                });
             }
-        };
-        let now = self.filter.clock.now();
-        notify::ready(&match reloaded {
-            Reloaded::Whole => format!("reloaded at {now:.0}"),
-            Reloaded::NotAtAll => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
-        });
+        })?;
+        Ok(order)
     }
 
     /// Lets messages in progress finish, within `timeouts.drain`.

@@ -122,10 +122,9 @@ impl Dialogue {
         }
     }
 
-    /// Whether the daemon closes the connection, whatever it says before.
-    pub(crate) fn is_closed_by_daemon(&mut self) -> bool {
+    /// Reads whatever the daemon still says, until it closes the connection; panics if it does neither.
+    pub(crate) fn wait_for_close(&mut self) {
         while self.reply().is_some() {}
-        true
     }
 
     /// Sends a command unless the daemon does not want it, and reads the reply unless it promised none.

@@ -203,14 +203,14 @@ pub struct Limits {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// For the rest of a frame that has begun. MTAs write a frame at once.
+    /// For the rest of a frame that has begun, and for the negotiation that begins a connection. MTAs write both at once.
     pub frame: Option<Period>,
     /// For the next command. Sendmail waits an hour for its own client's next command and keeps us waiting as
     /// long, and libmilter waits 7210 seconds; less warns.
     pub command: Option<Period>,
     /// For the MTA to take a reply. It is waiting for it.
     pub write: Option<Period>,
-    /// For messages in progress when the daemon is told to stop; the rest are answered 451. Less than the unit's
+    /// For messages in progress when the daemon is told to stop; the rest are cut off, and their clients keep them. Less than the unit's
     /// `TimeoutStopSec=`.
     pub drain: Option<Period>,
 }
