@@ -89,7 +89,8 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
         bail!("nothing was written; answer y on a terminal, or add --yes");
     }
 
-    fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    fs::create_dir_all(&dir)
+        .with_context(|| format!("{} cannot be made; run this as root, or choose another with --dir", dir.display()))?;
     let store = make_store(&keys, access)?;
     let mut records = Vec::new();
     for domain in &domains {
