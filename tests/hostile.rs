@@ -316,6 +316,20 @@ fn a_header_over_the_limits_passes_unsigned_and_says_so() {
 }
 
 #[test]
+fn a_header_whose_names_fill_more_than_a_reply_passes_unsigned_and_says_so() {
+    let setup = Setup::new();
+    let mut dialogue = setup.open();
+    dialogue.mail("NAMES").unwrap();
+    let names: Vec<String> = (0..400).map(|number| format!("List-{number}-{}", "x".repeat(240))).collect();
+    let mut fields = vec![("From", " ada@example.test")];
+    fields.extend(names.iter().map(|name| (name.as_str(), " x")));
+    assert_eq!(dialogue.content("NAMES", &fields, b"x\r\n"), Some(Verdict::Passed));
+    let line = setup.daemon.message("NAMES");
+    assert_eq!((line.decision.as_str(), line.reason.as_str()), ("pass", "header_too_large"));
+    assert!(matches!(dialogue.message("NEXT"), Verdict::Signed(_)), "the same connection goes on");
+}
+
+#[test]
 fn macros_of_one_message_do_not_reach_the_next() {
     let setup = Setup::new();
     let mut dialogue = Dialogue::open_from(setup.daemon.socket(), "203.0.113.5");

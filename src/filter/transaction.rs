@@ -19,6 +19,10 @@ use crate::observe::log::{Line, Logger, Value};
 use crate::observe::tally::Tally;
 use crate::policy::{self, Decision, OnRelayed, Origin, Reason};
 
+/// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
+/// that Sendmail takes of a header.
+const LONGEST_SIGNATURE: usize = 32 << 10;
+
 /// What all messages share.
 #[derive(Debug)]
 pub struct Filter<S> {
@@ -153,6 +157,10 @@ impl<S: KeyStore + 'static> Filter<S> {
             return message.unsigned(Reason::SigningFailed, body_octets);
         };
         let pending = prepare_all(settings, &domain_keys, &message.headers, body_hash, self.clock.now());
+        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
+        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
+            return message.unsigned(Reason::HeaderTooLarge, body_octets);
+        }
         let signed: Signatures = if domain_keys.keys.iter().all(|key| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
