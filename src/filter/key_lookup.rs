@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
@@ -17,12 +17,17 @@ use crate::names::DomainName;
 /// Look-ups that may wait for a store thread; beyond it known keys sign unconfirmed and unknown ones defer.
 const QUEUE: usize = 10_000;
 
+/// At most so often is it said that the store does not answer.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
 /// The cache and the threads that fill it.
 #[derive(Debug)]
 pub struct KeyLookup<S> {
     cache: Arc<KeyCache<S>>,
     queue: Sender<Order>,
     clock: Clock,
+    /// When it was last said that the store does not answer.
+    complained: Mutex<Option<Instant>>,
 }
 
 /// What was found.
@@ -30,10 +35,17 @@ pub struct KeyLookup<S> {
 pub enum Found {
     /// As the store has it, at most `revalidate_after` ago.
     Confirmed(Arc<DomainKeys>),
-    /// As last known: the store did not answer in time.
+    /// As last known: the store did not answer in time, or could not be read.
     Unconfirmed(Arc<DomainKeys>),
     /// Nothing is known, and the store does not answer.
     Unavailable,
+}
+
+impl Found {
+    /// What the cache answered; it says itself if the store did not.
+    fn answered(keys: Arc<DomainKeys>) -> Self {
+        if keys.unconfirmed.is_some() { Self::Unconfirmed(keys) } else { Self::Confirmed(keys) }
+    }
 }
 
 struct Order {
@@ -50,7 +62,7 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
             let (orders, cache) = (orders.clone(), Arc::clone(&cache));
             thread::Builder::new().name(format!("keys-{number}")).spawn(move || work(&orders, &cache, clock))?;
         }
-        Ok(Self { cache, queue, clock })
+        Ok(Self { cache, queue, clock, complained: Mutex::new(None) })
     }
 
     /// The cache, for its statistics.
@@ -61,13 +73,13 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
     /// Finds a domain's keys. Known ones are waited for at most `confirm_within`, unknown ones `find_within`.
     pub async fn find(&self, domain: &DomainName, confirm_within: Duration, find_within: Duration) -> Found {
         match self.cache.cached(domain, self.clock.monotonic()) {
-            Cached::Fresh(keys) => Found::Confirmed(keys),
+            Cached::Fresh(keys) => Found::answered(keys),
             Cached::Stale(known) => match self.load(domain, confirm_within).await {
-                Some(Ok(keys)) => Found::Confirmed(keys),
+                Some(Ok(keys)) => Found::answered(keys),
                 Some(Err(_)) | None => Found::Unconfirmed(known),
             },
             Cached::Unknown => match self.load(domain, find_within).await {
-                Some(Ok(keys)) => Found::Confirmed(keys),
+                Some(Ok(keys)) => Found::answered(keys),
                 Some(Err(_)) | None => Found::Unavailable,
             },
         }
@@ -75,8 +87,28 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
 
     async fn load(&self, domain: &DomainName, within: Duration) -> Option<Result<Arc<DomainKeys>, StoreError>> {
         let (done, loaded) = oneshot::channel();
-        self.queue.try_send(Order { domain: domain.clone(), done }).ok()?;
-        timeout(within, loaded).await.ok()?.ok()
+        let answer = match self.queue.try_send(Order { domain: domain.clone(), done }) {
+            Ok(()) => timeout(within, loaded).await.ok().and_then(Result::ok),
+            Err(_) => None,
+        };
+        if answer.is_none() {
+            self.complain(domain, within);
+        }
+        answer
+    }
+
+    /// Says that the store does not answer: a thread that waits for a disk cannot.
+    fn complain(&self, domain: &DomainName, within: Duration) {
+        let now = self.clock.monotonic();
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAIN_EVERY) {
+            *complained = Some(now);
+            tracing::warn!(
+                %domain,
+                waited_ms = within.as_millis() as u64,
+                "the key store does not answer in time; known domains sign unconfirmed, others are deferred"
+            );
+        }
     }
 }
 
@@ -92,11 +124,18 @@ fn work<S: KeyStore>(orders: &Receiver<Order>, cache: &KeyCache<S>, clock: Clock
     }
 }
 
-/// Says what is wrong with the store or with a key. A domain is read again only when something changed or a second has
-/// passed, so a broken one cannot flood the log.
+/// Says what is wrong with the store or with a key. What is known of a domain is checked once in `revalidate_after`, so a
+/// broken one cannot flood the log; one of which nothing is known says it with each message that is deferred.
 fn report(domain: &DomainName, loaded: &Result<Arc<DomainKeys>, StoreError>) {
     match loaded {
         Ok(keys) => {
+            if let Some(error) = &keys.unconfirmed {
+                tracing::error!(
+                    %domain,
+                    error = error as &dyn Error,
+                    "the key store cannot be read; the domain goes on with what was known, until keys.max_staleness"
+                );
+            }
             for key in &keys.unusable {
                 tracing::error!(
                     %domain,
@@ -107,5 +146,58 @@ fn report(domain: &DomainName, loaded: &Result<Arc<DomainKeys>, StoreError>) {
             }
         }
         Err(error) => tracing::error!(%domain, error = error as &dyn Error, "the key store cannot be read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::dkim::key::PrivateKey;
+    use crate::keystore::{CacheOptions, Stamp};
+    use crate::manifest::{Binding, DomainManifest};
+
+    /// A store without domains that can go away.
+    #[derive(Debug, Default)]
+    struct Empty {
+        is_away: AtomicBool,
+    }
+
+    impl Empty {
+        fn answer<T>(&self) -> Result<Option<T>, StoreError> {
+            if self.is_away.load(Ordering::Relaxed) {
+                return Err(StoreError::Missing { path: "/empty".into() });
+            }
+            Ok(None)
+        }
+    }
+
+    impl KeyStore for Empty {
+        fn manifest(&self, _: &DomainName) -> Result<Option<DomainManifest>, StoreError> {
+            self.answer()
+        }
+
+        fn stamp(&self, _: &DomainName) -> Result<Option<Stamp>, StoreError> {
+            self.answer()
+        }
+
+        fn private_key(&self, _: &DomainName, _: &Binding) -> Result<PrivateKey, StoreError> {
+            unreachable!("no domain has keys")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_store_that_cannot_be_read_once_said_is_not_taken_for_confirmed() {
+        let options = CacheOptions { revalidate_after: Duration::ZERO, ..CacheOptions::default() };
+        let lookup = KeyLookup::start(KeyCache::new(Empty::default(), options), 1, Clock::System).unwrap();
+        let (example, within) = (DomainName::parse("example.com").unwrap(), Duration::from_secs(10));
+        assert!(matches!(lookup.find(&example, within, within).await, Found::Confirmed(_)));
+        lookup.cache().store().is_away.store(true, Ordering::Relaxed);
+        assert!(matches!(lookup.find(&example, within, within).await, Found::Unconfirmed(_)));
+        let other = DomainName::parse("example.net").unwrap();
+        assert!(matches!(lookup.find(&other, within, within).await, Found::Unavailable));
+        lookup.cache().store().is_away.store(false, Ordering::Relaxed);
+        assert!(matches!(lookup.find(&example, within, within).await, Found::Confirmed(_)));
     }
 }
