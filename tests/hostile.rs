@@ -330,6 +330,17 @@ fn a_header_whose_names_fill_more_than_a_reply_passes_unsigned_and_says_so() {
 }
 
 #[test]
+fn a_client_is_not_taken_for_the_one_before_it_on_the_same_connection() {
+    let setup = Setup::new();
+    let mut dialogue = setup.open();
+    assert!(matches!(dialogue.message("FIRST"), Verdict::Signed(_)));
+    dialogue.raw(&frame(b'K', b""));
+    dialogue.mail("SECOND").unwrap();
+    assert_eq!(dialogue.content("SECOND", &FIELDS, b"x\r\n"), Some(Verdict::Passed));
+    assert_eq!(setup.daemon.message("SECOND").reason, "not_trusted");
+}
+
+#[test]
 fn macros_of_one_message_do_not_reach_the_next() {
     let setup = Setup::new();
     let mut dialogue = Dialogue::open_from(setup.daemon.socket(), "203.0.113.5");

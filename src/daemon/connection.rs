@@ -197,7 +197,11 @@ impl<S: KeyStore + 'static> Connection<S> {
                     self.session.reply(Reply::Continue, &mut self.out)?;
                     None
                 }
-                (Some(Event::Abort | Event::Helo { .. } | Event::QuitNewConnection), _) => None,
+                (Some(Event::QuitNewConnection), _) => {
+                    self.peer = Peer::Unknown;
+                    None
+                }
+                (Some(Event::Abort | Event::Helo { .. }), _) => None,
                 (Some(Event::Quit), _) => Some(Next::Close),
                 (Some(_), stage) => {
                     self.stage = stage;
