@@ -330,6 +330,18 @@ fn a_header_whose_names_fill_more_than_a_reply_passes_unsigned_and_says_so() {
 }
 
 #[test]
+fn a_quiet_listener_keeps_no_place_from_a_busy_one() {
+    let scratch = Scratch::new("hostile");
+    let installation = Installation::new(&scratch);
+    let other = scratch.join("other.sock");
+    let listener = format!("[[listener]]\nsocket = \"unix:{}\"\n", other.display());
+    let daemon = installation.start_listening(&scratch, &format!("{listener}[limits]\nconnections = 1\n"));
+    for socket in [daemon.socket(), daemon.socket(), &other, &other] {
+        assert!(matches!(Dialogue::open(socket).message("PLACE"), Verdict::Signed(_)), "{}", socket.display());
+    }
+}
+
+#[test]
 fn a_client_is_not_taken_for_the_one_before_it_on_the_same_connection() {
     let setup = Setup::new();
     let mut dialogue = setup.open();
