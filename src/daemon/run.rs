@@ -120,12 +120,18 @@ impl<S: KeyStore + 'static> Daemon<S> {
         notify::ready(&notify::status_since(&self.filter.clock, sockets));
 
         let [terminate, interrupt] = &mut stop;
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => self.reload().await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+        let reloads = async {
+            while hangup.recv().await.is_some() {
+                self.reload().await;
             }
+            // No SIGHUP can come any more; the others can.
+            std::future::pending().await
+        };
+        // A reload that waits for a disk must not keep the daemon from ending.
+        tokio::select! {
+            () = reloads => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
         self.drain(&phase, &mut ended).await;
         Ok(())
