@@ -316,6 +316,22 @@ fn a_header_over_the_limits_passes_unsigned_and_says_so() {
 }
 
 #[test]
+fn relayed_mail_is_not_refused_for_its_large_header() {
+    let scratch = Scratch::new("hostile");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start_listening(&scratch, "[signing]\non_unsignable = \"refuse\"\n");
+    let mut dialogue = Dialogue::open(daemon.socket());
+    let mut fields = vec![("From", " ada@example.test")];
+    fields.extend((0..1000).map(|_| ("X-Hop", " x")));
+    dialogue.mail("OURS").unwrap();
+    assert!(matches!(dialogue.content("OURS", &fields, b"x\r\n"), Some(Verdict::Refused(_))));
+    fields.insert(0, ("Received", " from mx.test by mail.test"));
+    dialogue.mail("RELAYED").unwrap();
+    assert_eq!(dialogue.content("RELAYED", &fields, b"x\r\n"), Some(Verdict::Passed));
+    assert_eq!(daemon.message("RELAYED").reason, "relayed");
+}
+
+#[test]
 fn a_header_whose_names_fill_more_than_a_reply_passes_unsigned_and_says_so() {
     let setup = Setup::new();
     let mut dialogue = setup.open();

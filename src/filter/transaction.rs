@@ -47,6 +47,8 @@ pub struct Transaction {
     origin: Origin,
     headers: Headers,
     header_is_too_large: bool,
+    /// Whether a header too large to be kept had a Received field that means relayed.
+    was_relayed: bool,
     author: Option<DomainName>,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
@@ -90,6 +92,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             origin,
             headers: Headers::new(),
             header_is_too_large: false,
+            was_relayed: false,
             author: None,
             waited: Duration::ZERO,
         })
@@ -211,6 +214,8 @@ impl Transaction {
         let octets = self.headers.octets() + name.len() + value.len();
         if octets as u64 > limits.header_bytes || self.headers.len() >= limits.header_fields.get() {
             self.header_is_too_large = true;
+            // Received fields stand at the top.
+            self.was_relayed = policy::is_relayed(&self.headers);
             self.headers = Headers::new();
         } else {
             self.headers.push(name, value, spacing);
@@ -222,11 +227,12 @@ impl Transaction {
         if self.origin == Origin::Untrusted {
             return Err(Reason::NotTrusted);
         }
+        let is_relayed = self.was_relayed || policy::is_relayed(&self.headers);
+        if self.origin == Origin::ThisMachine && on_relayed == OnRelayed::Pass && is_relayed {
+            return Err(Reason::Relayed);
+        }
         if self.header_is_too_large {
             return Err(Reason::HeaderTooLarge);
-        }
-        if self.origin == Origin::ThisMachine && on_relayed == OnRelayed::Pass && policy::is_relayed(&self.headers) {
-            return Err(Reason::Relayed);
         }
         policy::author_domain(&self.headers)
     }
