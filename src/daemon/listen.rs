@@ -248,7 +248,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::policy::Trust;
 
     #[test]
     fn a_socket_whose_listener_takes_nothing_is_in_use() {
@@ -267,7 +266,7 @@ mod tests {
         assert!(!waiting.is_empty());
         let (told, verdict) = mpsc::channel();
         thread::spawn(move || {
-            let listener = Listener::at(ListenAddress::Unix(path.clone()), &Trust::default());
+            let listener = Listener::at(ListenAddress::Unix(path.clone()));
             told.send(remove_stale(&path, &listener)).unwrap();
         });
         let verdict = verdict.recv_timeout(Duration::from_secs(10)).expect("it waits for a place in the queue");

@@ -63,7 +63,7 @@ pub enum StartError {
 pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let (mut config, warnings) = configuration::read(&arguments.config)?;
     if !arguments.listen.is_empty() {
-        let listeners = arguments.listen.iter().map(|address| Listener::at(address.clone(), &config.trust));
+        let listeners = arguments.listen.iter().cloned().map(Listener::at);
         config.listeners = Listeners::Named(listeners.collect());
     }
 

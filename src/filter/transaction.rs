@@ -10,7 +10,7 @@ use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{can_sign, prepare_all};
 use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
@@ -98,9 +98,10 @@ impl<S: KeyStore + 'static> Filter<S> {
         })
     }
 
-    /// Decides at the end of the header.
-    pub async fn end_of_header(&self, mut message: Box<Transaction>, on_relayed: OnRelayed) -> AfterHeader {
+    /// Decides at the end of the header of a message that came through `listener`.
+    pub async fn end_of_header(&self, mut message: Box<Transaction>, listener: &Listener) -> AfterHeader {
         let began = self.clock.monotonic();
+        let on_relayed = listener.on_relayed(&message.config.trust);
         let keys = self.find_keys(&mut message, on_relayed).await;
         message.waited += self.since(began);
         match keys {
