@@ -1,5 +1,6 @@
 //! Finds a domain's keys: in the cache at once, else on threads of their own that may wait for a disk.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct KeyLookup<S> {
     cache: Arc<KeyCache<S>>,
     queue: Sender<Order>,
+    under_way: Arc<UnderWay>,
     clock: Clock,
     /// When it was last said that the store does not answer.
     complained: Mutex<Option<Instant>>,
@@ -48,21 +50,30 @@ impl Found {
     }
 }
 
+/// A domain to be read, for all who wait for it.
 struct Order {
     domain: DomainName,
-    done: oneshot::Sender<Result<Arc<DomainKeys>, StoreError>>,
+    done: watch::Sender<Loaded>,
 }
+
+/// What was read; none until then, and if the store could not be read.
+type Loaded = Option<Arc<DomainKeys>>;
+
+/// The domains that are to be read or being read. Each is so once: a domain whose file hangs holds one thread, not all.
+type UnderWay = Mutex<HashMap<DomainName, watch::Receiver<Loaded>>>;
 
 impl<S: KeyStore + 'static> KeyLookup<S> {
     /// Starts `threads` threads that read the store. They end when the look-up is dropped.
     pub fn start(cache: KeyCache<S>, threads: usize, clock: Clock) -> io::Result<Self> {
         let cache = Arc::new(cache);
         let (queue, orders) = bounded(QUEUE);
+        let under_way = Arc::new(UnderWay::default());
         for number in 0..threads.max(1) {
-            let (orders, cache) = (orders.clone(), Arc::clone(&cache));
-            thread::Builder::new().name(format!("keys-{number}")).spawn(move || work(&orders, &cache, clock))?;
+            let (orders, under_way, cache) = (orders.clone(), Arc::clone(&under_way), Arc::clone(&cache));
+            let work = move || work(&orders, &under_way, &cache, clock);
+            thread::Builder::new().name(format!("keys-{number}")).spawn(work)?;
         }
-        Ok(Self { cache, queue, clock, complained: Mutex::new(None) })
+        Ok(Self { cache, queue, under_way, clock, complained: Mutex::new(None) })
     }
 
     /// The cache, for its statistics.
@@ -75,26 +86,41 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
         match self.cache.cached(domain, self.clock.monotonic()) {
             Cached::Fresh(keys) => Found::answered(keys),
             Cached::Stale(known) => match self.load(domain, confirm_within).await {
-                Some(Ok(keys)) => Found::answered(keys),
-                Some(Err(_)) | None => Found::Unconfirmed(known),
+                Some(keys) => Found::answered(keys),
+                None => Found::Unconfirmed(known),
             },
             Cached::Unknown => match self.load(domain, find_within).await {
-                Some(Ok(keys)) => Found::answered(keys),
-                Some(Err(_)) | None => Found::Unavailable,
+                Some(keys) => Found::answered(keys),
+                None => Found::Unavailable,
             },
         }
     }
 
-    async fn load(&self, domain: &DomainName, within: Duration) -> Option<Result<Arc<DomainKeys>, StoreError>> {
-        let (done, loaded) = oneshot::channel();
-        let answer = match self.queue.try_send(Order { domain: domain.clone(), done }) {
-            Ok(()) => timeout(within, loaded).await.ok().and_then(Result::ok),
-            Err(_) => None,
-        };
-        if answer.is_none() {
+    async fn load(&self, domain: &DomainName, within: Duration) -> Loaded {
+        let Some(mut done) = self.order(domain) else {
             self.complain(domain, within);
+            return None;
+        };
+        // An error is the end of the order, with nothing to show for it.
+        match timeout(within, done.changed()).await {
+            Ok(_) => done.borrow().clone(),
+            Err(_) => {
+                self.complain(domain, within);
+                None
+            }
         }
-        answer
+    }
+
+    /// Has a domain read, if that is not under way; none if the queue is full.
+    fn order(&self, domain: &DomainName) -> Option<watch::Receiver<Loaded>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = under_way.get(domain).filter(|done| done.has_changed().is_ok()) {
+            return Some(done.clone());
+        }
+        let (done, is_done) = watch::channel(None);
+        self.queue.try_send(Order { domain: domain.clone(), done }).ok()?;
+        under_way.insert(domain.clone(), is_done.clone());
+        Some(is_done)
     }
 
     /// Says that the store does not answer: a thread that waits for a disk cannot.
@@ -112,15 +138,21 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
     }
 }
 
-fn work<S: KeyStore>(orders: &Receiver<Order>, cache: &KeyCache<S>, clock: Clock) {
-    for order in orders {
-        if order.done.is_closed() {
-            continue;
+fn work<S: KeyStore>(orders: &Receiver<Order>, under_way: &UnderWay, cache: &KeyCache<S>, clock: Clock) {
+    for Order { domain, done } in orders {
+        {
+            let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            // The one receiver left is that of `under_way`: whoever asked has stopped waiting.
+            if done.receiver_count() == 1 {
+                under_way.remove(&domain);
+                continue;
+            }
         }
-        let loaded = cache.load(&order.domain, clock.monotonic());
-        report(&order.domain, &loaded);
+        let loaded = cache.load(&domain, clock.monotonic());
+        report(&domain, &loaded);
+        under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&domain);
         // Whoever asked may have stopped waiting; the cache has the answer for the next one.
-        let _ = order.done.send(loaded);
+        done.send_replace(loaded.ok());
     }
 }
 
@@ -185,6 +217,42 @@ mod tests {
         fn private_key(&self, _: &DomainName, _: &Binding) -> Result<PrivateKey, StoreError> {
             unreachable!("no domain has keys")
         }
+    }
+
+    /// A store in which one domain's files hang.
+    #[derive(Debug)]
+    struct Hanging(DomainName, Receiver<()>);
+
+    impl KeyStore for Hanging {
+        fn manifest(&self, _: &DomainName) -> Result<Option<DomainManifest>, StoreError> {
+            Ok(None)
+        }
+
+        fn stamp(&self, domain: &DomainName) -> Result<Option<Stamp>, StoreError> {
+            if *domain == self.0 {
+                // Until the test ends.
+                let _ = self.1.recv();
+            }
+            Ok(None)
+        }
+
+        fn private_key(&self, _: &DomainName, _: &Binding) -> Result<PrivateKey, StoreError> {
+            unreachable!("no domain has keys")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_domain_whose_files_hang_holds_one_thread_and_not_all() {
+        let [slow, other] = ["slow.example", "example.com"].map(|name| DomainName::parse(name).unwrap());
+        let (_hang, hangs) = bounded(0);
+        let cache = KeyCache::new(Hanging(slow.clone(), hangs), CacheOptions::default());
+        let lookup = KeyLookup::start(cache, 2, Clock::System).unwrap();
+        for _ in 0..3 {
+            let within = Duration::from_millis(50);
+            assert!(matches!(lookup.find(&slow, within, within).await, Found::Unavailable));
+        }
+        let within = Duration::from_secs(10);
+        assert!(matches!(lookup.find(&other, within, within).await, Found::Confirmed(_)));
     }
 
     #[tokio::test]
