@@ -30,6 +30,10 @@ test-ring:
 deny:
     cargo deny --locked check
 
+# The generated pages of docs/, written anew.
+docs:
+    UPDATE_DOCS=1 cargo test --locked --test config
+
 # The documentation of the library.
 doc:
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items

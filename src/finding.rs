@@ -1,5 +1,6 @@
 //! What is wrong somewhere, as one shape: for configuration, the key store, imports and DNS.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -85,5 +86,50 @@ impl fmt::Display for Finding {
             write!(f, "; {}", self.remedy)?;
         }
         Ok(())
+    }
+}
+
+/// An error and what caused it, in one line: `it failed: since this: and that`. A cause that the message before it
+/// already ends with is not said again.
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'e>(pub &'e (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failure {
+        #[error("no such file")]
+        Missing,
+        #[error("cannot read it: {source}")]
+        Quoting { source: Box<Failure> },
+        #[error("nothing was changed")]
+        Silent { source: Box<Failure> },
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let quoting = Failure::Quoting { source: Failure::Missing.into() };
+        assert_eq!(Chain(&quoting).to_string(), "cannot read it: no such file");
+        let silent = Failure::Silent { source: quoting.into() };
+        assert_eq!(Chain(&silent).to_string(), "nothing was changed: cannot read it: no such file");
     }
 }

@@ -156,6 +156,51 @@ fn init_does_nothing_without_a_yes_and_nothing_twice() {
 }
 
 #[test]
+fn init_takes_a_store_that_is_there_and_completes_what_was_cut_short() {
+    let house = House::with(&["example.com"]);
+    let key = house.key_file("example.com", 'r');
+    // As an init leaves it whose disk was full before the configuration; as systemd-tmpfiles makes an empty one.
+    fs::remove_file(house.config()).unwrap();
+    let again = waxseal(&["init", "--dir", house.path(), "--yes", "example.com", "example.net"], b"");
+    succeeds(&again);
+    assert_eq!(stdout(&again).matches(" IN TXT ").count(), 4, "{}", stdout(&again));
+    assert_eq!(house.key_file("example.com", 'r'), key);
+    assert_eq!(fs::read_dir(house.domain("example.com")).unwrap().count(), 3);
+    succeeds(&house.run(&["activate", "--yes", "example.com", "example.net"]));
+}
+
+#[test]
+fn init_refuses_what_the_daemon_would_refuse() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let init = |args: &[&str]| waxseal(&[&["init", "--dir", path, "--yes", "example.com"], args].concat(), b"");
+    fails(&init(&["--listen", "inet:8892@0.0.0.0"]), 2, &["inet:8892@0.0.0.0", "allow"]);
+    fails(&init(&["--config", "/elsewhere/waxseal.toml"]), 2, &["/elsewhere/waxseal.toml", "--dir"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_domain_named_twice_gets_one_set_of_keys() {
+    let house = House::with(&["example.com", "EXAMPLE.com"]);
+    assert_eq!(house.json(&["list", "--format", "json"]).as_array().unwrap().len(), 2);
+    let made = house.run(&["generate", "example.net", "example.net.", "--algorithm", "ed25519"]);
+    succeeds(&made);
+    assert_eq!(stdout(&made).matches(" IN TXT ").count(), 1, "{}", stdout(&made));
+}
+
+#[test]
+fn what_cannot_be_written_out_is_told_from_a_full_store() {
+    let house = House::with(&["example.com"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_waxseal"))
+        .args(["--config", house.config().to_str().unwrap(), "list"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    fails(&output, 1, &["standard output", "No space left"]);
+}
+
+#[test]
 fn keys_are_generated_listed_shown_recorded_and_activated() {
     let house = House::with(&["example.com"]);
     succeeds(&house.run(&["generate", "example.net", "--algorithm", "ed25519"]));
@@ -241,6 +286,11 @@ fn a_message_is_signed_and_checked_without_a_daemon() {
     let checked = house.run_with(&["check-message", "--records", records], &signed.stdout);
     succeeds(&checked);
     assert_eq!(stdout(&checked).matches("pass").count(), 2, "{}", stdout(&checked));
+    // The same from what `waxseal record` prints for zone files.
+    let zone = house.dir.path().join("zone");
+    fs::write(&zone, house.run(&["record", "example.com"]).stdout).unwrap();
+    succeeds(&house.run_with(&["check-message", "--records", zone.to_str().unwrap()], &signed.stdout));
+    fails(&house.run_with(&["check-message", "--records", "/nonexistent"], &signed.stdout), 2, &["/nonexistent"]);
     let tampered = text.replace("Hello", "Hallo");
     let checked = house.run_with(&["check-message", "--records", records, "--format", "json"], tampered.as_bytes());
     assert_eq!(checked.status.code(), Some(1));
@@ -332,7 +382,7 @@ fn wrong_words_and_files_are_usage_errors_with_a_next_step() {
     fs::write(house.config(), "version = 1\n[keys]\nstroe = \"keys\"\n").unwrap();
     fails(&house.run(&["list"]), 2, &["waxseal.toml:3", "stroe", "store"]);
     let house = House::with(&["example.com"]);
-    fails(&house.run(&["generate", "example.com", "--bits", "1024"]), 1, &["1024", "2048"]);
+    fails(&house.run(&["generate", "example.com", "--bits", "1024"]), 2, &["1024", "2048"]);
     fails(&house.run(&["show", "example.org"]), 1, &["example.org", "generate"]);
     fails(&house.run(&["record", "example.com", "--selector", "none"]), 1, &["no selector none"]);
 }

@@ -229,7 +229,7 @@ fn sockets_that_cannot_be_used_are_refused_with_the_remedy() {
     let scratch = Scratch::new("sockets");
     let installation = Installation::new(&scratch);
     let (said, code) = refuses(&installation, "inet:8892@0.0.0.0");
-    assert!(said.contains("allow") && code == Some(1), "{said} {code:?}");
+    assert!(said.contains("allow") && code == Some(2), "{said} {code:?}");
 
     let file = scratch.write("file", "precious");
     let (said, code) = refuses(&installation, &format!("unix:{}", file.display()));
@@ -242,9 +242,29 @@ fn sockets_that_cannot_be_used_are_refused_with_the_remedy() {
     assert!(said.contains("another process listens") && code == Some(1), "{said} {code:?}");
     assert!(busy.exists());
 
+    let (said, code) = refuses(&installation, "unix:/nonexistent/milter.sock");
+    assert!(said.contains("the directory of the socket is missing") && code == Some(1), "{said} {code:?}");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+
     installation.write_configuration("version = 1\n[limits]\nconnections = 0\n");
     let (said, code) = refuses(&installation, "inet:1@localhost");
     assert!(said.contains("waxseal.toml:3") && code == Some(2), "{said} {code:?}");
+}
+
+#[test]
+fn a_socket_path_may_be_as_long_as_the_system_allows() {
+    let scratch = Scratch::new("long");
+    let installation = Installation::new(&scratch);
+    let longest = 107 - scratch.join("").as_os_str().len();
+    let path = scratch.join(&"s".repeat(longest));
+    assert_eq!(path.as_os_str().len(), 107);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseald"));
+    command.arg("--config").arg(installation.configuration()).arg("--listen").arg(format!("unix:{}", path.display()));
+    let mut server = Server::start(&mut command, &scratch.join("log"));
+    eventually("the socket", Duration::from_secs(20), || path.exists().then_some(()));
+    assert_eq!(signatures(&from_author(&path, "a@example.test")), 2);
+    server.signal(Signal::TERM);
+    assert!(server.wait(Duration::from_secs(10)).success());
 }
 
 #[test]
@@ -280,7 +300,13 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     server.signal(Signal::HUP);
     let reloading = told();
     assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
-    assert!(told().contains("READY=1"));
+    let done = told();
+    assert!(done.contains("READY=1") && done.contains("STATUS=reloaded"), "{done}");
+    installation.write_configuration("nonsense");
+    server.signal(Signal::HUP);
+    assert!(told().contains("RELOADING=1"));
+    let refused = told();
+    assert!(refused.contains("READY=1") && refused.contains("STATUS=not reloaded"), "{refused}");
     server.signal(Signal::TERM);
     assert!(told().contains("STOPPING=1"));
     assert!(server.wait(Duration::from_secs(10)).success());

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anstyle::AnsiColor;
 use clap::Parser;
-use waxseal::cli::{self, CommandLine, ConfigUnusable, Exit};
+use waxseal::cli::{self, CommandLine};
+use waxseal::finding::Chain;
 
 fn main() -> ExitCode {
     let error = match cli::run(CommandLine::parse()) {
@@ -13,6 +14,6 @@ fn main() -> ExitCode {
         Err(error) => error,
     };
     let red = AnsiColor::Red.on_default().bold();
-    anstream::eprintln!("{red}waxseal:{red:#} {error:#}");
-    if error.is::<ConfigUnusable>() { Exit::Usage } else { Exit::Findings }.into()
+    anstream::eprintln!("{red}waxseal:{red:#} {}", Chain(&*error));
+    cli::exit_of(&error).into()
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Error;
 use clap::Parser;
 use waxseal::config::ListenAddress;
-use waxseal::daemon::{self, Arguments, StartError};
+use waxseal::daemon::{self, Arguments};
+use waxseal::finding::Chain;
 
 /// Signs outgoing mail with DKIM, as a milter for Postfix and Sendmail.
 ///
@@ -32,7 +32,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let CommandLine { config, listen } = CommandLine::parse();
     let Err(error) = daemon::run(Arguments { config, listen }) else { return ExitCode::SUCCESS };
-    let code = if matches!(error, StartError::Config(_)) { 2 } else { 1 };
-    anstream::eprintln!("waxseald: {:#}", Error::from(error));
+    let code = if error.is_configuration() { 2 } else { 1 };
+    anstream::eprintln!("waxseald: {}", Chain(&error));
     ExitCode::from(code)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::generate::join;
+use super::generate::{command, unique};
 use super::output::{Confirmation, STRONG, WARN, confirmed};
 use super::record::{self, PublishedRecord};
 use super::{Exit, Installation};
@@ -37,7 +37,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
     let mut planned = Vec::new();
-    for domain in &args.domains {
+    let domains = unique(&args.domains);
+    for domain in &domains {
         let before = installation.manifest(domain)?;
         let activation = activate(&before, &args.selector, &installation)?;
         planned.push(activation);
@@ -63,8 +64,9 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     record::write_bind(out, &records)?;
     out.flush()?;
     if !confirmed("\nActivate?", Confirmation::from(args.yes))? {
-        let domains = join(&args.domains);
-        anyhow::bail!("nothing was changed; answer y on a terminal, or: waxseal activate --yes {domains}");
+        let selectors: String = args.selector.iter().map(|selector| format!(" --selector {selector}")).collect();
+        let again = command(&format!("activate --yes{selectors}"), config, &domains);
+        anyhow::bail!("nothing was changed; answer y on a terminal, or: {again}");
     }
     for activation in &planned {
         let domain = activation.manifest.domain();

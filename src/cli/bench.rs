@@ -18,8 +18,8 @@ use anyhow::Context;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Exit;
 use super::output::Format;
+use super::{Exit, UsageError};
 use crate::clock::Clock;
 use load::{IdleConnections, Load, Origin};
 use process::Watch;
@@ -41,7 +41,9 @@ pub(super) struct Args {
 /// What can be measured.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Subject {
-    /// Send messages to a milter as Postfix does, and report throughput, latency and the milter's CPU and memory.
+    /// Send messages to a milter as Postfix does, and report throughput, latency and the milter's CPU and memory
+    ///
+    /// Exits with 0 if every message was answered, 1 if one was lost or there is no milter.
     Milter(MilterArgs),
 }
 
@@ -136,15 +138,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
 }
 
 fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let target = Target::parse(&args.connect)?;
+    let target = Target::parse(&args.connect).map_err(UsageError)?;
     if !args.allow_remote {
-        target.require_loopback()?;
+        target.require_loopback().map_err(UsageError)?;
     }
     let clock = Clock::System;
     let load = Load {
         target,
-        sample: Sample::new(&args.body, args.size)?,
-        senders: senders(args)?,
+        sample: Sample::new(&args.body, args.size).map_err(UsageError)?,
+        senders: senders(args).map_err(UsageError)?,
         origin: origin(args),
         daemon_name: args.daemon_name.clone(),
         messages: if args.hold { u64::from(args.connections) } else { args.messages },

@@ -9,20 +9,23 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::Exit;
 use super::output::{BAD, Format, GOOD, WARN, write_json};
+use super::{Exit, Undetermined, UsageError};
 use crate::clock::Clock;
 use crate::dkim::verifier::{self, Outcome, Published, Verification};
 use crate::dns::{Lookup, Patience, TxtAnswer};
+use crate::finding::Chain;
 use crate::message::Message;
 
 /// Verify the signatures of one message
 ///
 /// Reads the message from standard input. Key records come from DNS, or from a file. Exits with 0 if every signature
-/// passes, 1 if one does not or there is none, 3 if a record could not be found out.
+/// passes, 1 if one does not or there is none, 2 if the file of records cannot be used, 3 if a record could not be found
+/// out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Take key records from this file instead of DNS: lines of a name, a blank, and the text.
+    /// Take key records from this file instead of DNS: what `waxseal record` prints, or lines of a name, a blank, and
+    /// the text.
     #[arg(long, value_name = "FILE", conflicts_with = "resolver")]
     records: Option<PathBuf>,
 
@@ -55,7 +58,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let message = Message::parse(&octets).context("the message cannot be understood")?;
     let names = verifier::signatures(&message.headers).into_iter().flatten().map(|signature| signature.record_name());
     let records = match &args.records {
-        Some(file) => read_records(file)?,
+        Some(file) => read_records(file).map_err(UsageError)?,
         None => look_up(names.collect(), &args.resolver)?,
     };
     let verified = verify(&message, &records);
@@ -146,9 +149,34 @@ fn read_records(file: &Path) -> anyhow::Result<Records> {
             format!("{}:{number}: no blank between a name and its record; write one", file.display())
         })?;
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        records.entry(name).or_default().get_or_insert_default().push(value.trim().as_bytes().to_owned());
+        let value = zone_file_text(value).unwrap_or_else(|| value.trim().as_bytes().to_owned());
+        records.entry(name).or_default().get_or_insert_default().push(value);
     }
     Ok(records)
+}
+
+/// The text of `3600 IN TXT ( "…" "…" )`, a zone file's line without its name (RFC 1035 §5.1); none if it is no such
+/// line.
+fn zone_file_text(line: &str) -> Option<Vec<u8>> {
+    let (before, mut rest) = line.split_once('"')?;
+    if !before.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("TXT")) {
+        return None;
+    }
+    let mut text = Vec::new();
+    loop {
+        let mut octets = rest.bytes().enumerate();
+        let end = loop {
+            match octets.next()? {
+                (at, b'"') => break at,
+                (_, b'\\') => text.push(octets.next()?.1),
+                (_, octet) => text.push(octet),
+            }
+        };
+        match rest.get(end + 1..)?.split_once('"') {
+            Some((_, next)) => rest = next,
+            None => return Some(text),
+        }
+    }
 }
 
 fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Records> {
@@ -156,7 +184,9 @@ fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Recor
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let lookup = match resolvers {
-            [] => Lookup::system(Patience::default())?,
+            [] => Lookup::system(Patience::default())
+                .context("no resolver is known; name one with --resolver, or give the records with --records")
+                .map_err(Undetermined)?,
             resolvers => Lookup::of_servers(resolvers, Patience::default())?,
         };
         for name in names {
@@ -164,7 +194,7 @@ fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Recor
                 Ok(TxtAnswer::Found { records, .. }) => Some(records),
                 Ok(TxtAnswer::NoRecord | TxtAnswer::NoSuchName) => Some(Vec::new()),
                 Err(error) => {
-                    anstream::eprintln!("{WARN}warning:{WARN:#} {:#}", anyhow::Error::from(error));
+                    anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
                     None
                 }
             };
@@ -174,6 +204,20 @@ fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Recor
     })
 }
 
-fn resolver(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
-    text.parse().or_else(|error| text.parse::<IpAddr>().map(|address| (address, 53).into()).map_err(|_| error))
+fn resolver(text: &str) -> anyhow::Result<SocketAddr> {
+    let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|address| (address, 53).into()));
+    address.context("write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_zone_file_is_read_as_its_text() {
+        let line = r#"3600 IN TXT ( "v=DKIM1; " "p=a\"b\\" ) ; made today"#;
+        assert_eq!(zone_file_text(line).unwrap(), br#"v=DKIM1; p=a"b\"#);
+        assert_eq!(zone_file_text("v=DKIM1; n=\"TX\"; p=abc"), None);
+        assert_eq!(zone_file_text("TXT \"never closed"), None);
+    }
 }

@@ -12,7 +12,7 @@ use super::output::{Format, write_json};
 use crate::config::{Config, Listeners};
 use crate::files::configuration::{self, ConfigError};
 use crate::files::surroundings;
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::{Chain, Finding, Place, Severity};
 use crate::keystore::{Directory, StoreError};
 
 /// Check the configuration, or show what it comes to
@@ -69,7 +69,7 @@ fn unusable(config: &Config, error: StoreError) -> Finding {
         rule: "store.open",
         severity: Severity::Error,
         place: Place::Path { path: config.keys.store.clone() },
-        evidence: format!("{:#}", anyhow::Error::from(error)),
+        evidence: Chain(&error).to_string(),
         remedy: String::new(),
     }
 }
@@ -83,7 +83,8 @@ fn print(path: &Path, findings: &[Finding], format: Format, out: &mut dyn Write)
             }
             let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
             let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-            writeln!(out, "{}: {errors} errors, {warnings} warnings", path.display())
+            let s = |count| if count == 1 { "" } else { "s" };
+            writeln!(out, "{}: {errors} error{}, {warnings} warning{}", path.display(), s(errors), s(warnings))
         }
     }
 }

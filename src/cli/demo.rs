@@ -15,6 +15,7 @@ use super::output::{FAINT, STRONG};
 use super::record::{self, PublishedRecord};
 use super::{Exit, activate, check_message};
 use crate::clock::Clock;
+use crate::config::ListenAddress;
 use crate::keystore::{Access, Directory, KeyStore};
 use crate::manifest::{Choice, RetirementWaits};
 use crate::message::Message;
@@ -49,10 +50,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let mut directory = tempfile::Builder::new().prefix("waxseal-demo-").tempdir().context("no temporary directory")?;
+    let mut directory = tempfile::Builder::new().prefix("waxseal-demo-").tempdir().with_context(|| {
+        let scratch = std::env::temp_dir();
+        format!("no directory can be made in {}; TMPDIR names another place", scratch.display())
+    })?;
     directory.disable_cleanup(args.keep);
     let dir = directory.path();
     let domain = DomainName::parse(DOMAIN)?;
+    let socket = dir.join("milter.sock");
+    let listen: ListenAddress =
+        format!("unix:{}", socket.display()).parse().context("let TMPDIR name a shorter path")?;
 
     heading(out, 1, "A key store, and keys for the domain")?;
     let store = Directory::create(&dir.join("keys"), Access::OneUser)?;
@@ -68,9 +75,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     record::write_bind(out, &records)?;
 
     heading(out, 3, "waxseald, listening")?;
-    let socket = dir.join("milter.sock");
     let config = dir.join("waxseal.toml");
-    let text = format!("version = 1\n\n[[listener]]\nsocket = \"unix:{}\"\nmode = \"0600\"\n", socket.display());
+    let text = format!("version = 1\n\n[[listener]]\nsocket = \"{listen}\"\nmode = \"0600\"\n");
     fs::write(&config, text).with_context(|| format!("{} cannot be written", config.display()))?;
     let mut daemon = Daemon::start(&config, &dir.join("waxseald.log"))?;
     let connection = daemon.connect(&socket)?;
@@ -123,7 +129,10 @@ impl Daemon {
             .stderr(lines)
             .spawn()
             .with_context(|| {
-                format!("{} cannot be started; build it with: cargo build --release", program.display())
+                format!(
+                    "{} cannot be started; put it beside waxseal, or build both with: cargo build --release",
+                    program.display()
+                )
             })?;
         Ok(Self { child, log: log.to_owned() })
     }

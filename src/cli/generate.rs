@@ -1,5 +1,6 @@
 //! `waxseal generate`.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,7 +13,8 @@ use super::record::{self, PublishedRecord};
 use super::{Exit, Installation};
 use crate::clock::Clock;
 use crate::dkim::{KeyKind, PrivateKey};
-use crate::keystore::{Directory, KeyStore};
+use crate::files::configuration::DEFAULT_PATH;
+use crate::keystore::{Directory, KeyStore, Quoted};
 use crate::manifest::{DomainManifest, PrivateKeyPlace};
 use crate::names::DomainName;
 
@@ -44,8 +46,8 @@ pub(super) struct KeyArgs {
     algorithm: Vec<KeyAlgorithm>,
 
     /// Bits of the RSA key: 2048, 3072 or 4096. Some DNS providers refuse records of more than 2048.
-    #[arg(long, value_name = "BITS", default_value_t = 2048)]
-    bits: u32,
+    #[arg(long, value_name = "BITS", default_value = "2048", value_parser = rsa)]
+    bits: KeyKind,
 }
 
 /// An algorithm, as people type it.
@@ -57,16 +59,16 @@ enum KeyAlgorithm {
 
 impl KeyArgs {
     /// The kinds of key to make, RSA first.
-    fn kinds(&self) -> anyhow::Result<Vec<KeyKind>> {
+    fn kinds(&self) -> Vec<KeyKind> {
         let wants = |algorithm| self.algorithm.is_empty() || self.algorithm.contains(&algorithm);
         let mut kinds = Vec::new();
         if wants(KeyAlgorithm::Rsa) {
-            kinds.push(KeyKind::rsa(self.bits)?);
+            kinds.push(self.bits);
         }
         if wants(KeyAlgorithm::Ed25519) {
             kinds.push(KeyKind::Ed25519);
         }
-        Ok(kinds)
+        kinds
     }
 
     /// Makes keys for a domain and commits them; the manifest as committed, and the records of the new keys.
@@ -76,7 +78,7 @@ impl KeyArgs {
         let before = store.manifest(domain)?.unwrap_or_else(|| DomainManifest::new(domain.clone()));
         let mut manifest = before.clone();
         let mut keys = Vec::new();
-        for kind in self.kinds()? {
+        for kind in self.kinds() {
             let key = PrivateKey::generate(kind)?;
             let selector = manifest
                 .default_selector(date, kind.algorithm())
@@ -99,7 +101,8 @@ impl KeyArgs {
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
     let mut records = Vec::new();
-    for domain in &args.domains {
+    let domains = unique(&args.domains);
+    for domain in &domains {
         let made = args.keys.make(&installation.store, domain);
         records.extend(made.with_context(|| format!("no keys were made for {domain}"))?);
     }
@@ -108,10 +111,27 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         Format::Text => {
             writeln!(out, "Publish these records, on every name server of the zone:\n")?;
             record::write_bind(out, &records)?;
-            writeln!(out, "\nThen:  waxseal --config {} activate {}", config.display(), join(&args.domains))?;
+            writeln!(out, "\nThen:  {}", command("activate", config, &domains))?;
         }
     }
     Ok(Exit::Clean)
+}
+
+fn rsa(bits: &str) -> anyhow::Result<KeyKind> {
+    Ok(KeyKind::rsa(bits.parse().context("write a number of bits: 2048, 3072 or 4096")?)?)
+}
+
+/// Each domain once, in the order given.
+pub(super) fn unique(domains: &[DomainName]) -> Vec<DomainName> {
+    let mut seen = HashSet::new();
+    domains.iter().filter(|domain| seen.insert(*domain)).cloned().collect()
+}
+
+/// A command to be typed next, for the same configuration.
+pub(super) fn command(name: &str, config: &Path, domains: &[DomainName]) -> String {
+    let option =
+        if config == Path::new(DEFAULT_PATH) { String::new() } else { format!("--config {} ", Quoted(config)) };
+    format!("waxseal {option}{name} {}", join(domains))
 }
 
 /// Domains as they stand on a command line.

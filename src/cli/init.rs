@@ -7,25 +7,38 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::generate::{KeyArgs, join};
-use super::output::{Confirmation, STRONG, confirmed};
-use super::{Exit, record};
+use super::generate::{KeyArgs, command, join, unique};
+use super::output::{Confirmation, STRONG, WARN, confirmed};
+use super::record::{self, PublishedRecord};
+use super::{Exit, UsageError};
 use crate::config::{Accounts, ListenAddress};
 use crate::files::accounts::SystemAccounts;
-use crate::keystore::{Access, Directory};
+use crate::files::configuration::DEFAULT_PATH;
+use crate::keystore::{Access, Directory, KeyStore, Quoted, StoreError};
+use crate::manifest::StateName;
 use crate::names::DomainName;
 
 /// Beside the port that OpenDKIM's examples use, so that both can run while mail moves over.
 const PORT: u16 = 8892;
 
+/// The user that writes to a store of two users, the group that reads it, and the group that may use the daemon's sockets:
+/// systemd/waxseal.sysusers.conf makes them.
+const KEY_OWNER: &str = "waxseal-keys";
+const KEY_READERS: &str = "waxseal";
+const SOCKET_USERS: &str = "waxseal-milter";
+
+/// Postfix' queue directory, where Debian's is chrooted.
+const POSTFIX_QUEUE: &str = "/var/spool/postfix";
+
 /// Set up: configuration, key store, first keys, and what to tell DNS and the MTA
 ///
 /// Writes DIR/waxseal.toml and DIR/keys. As root, with the user waxseal-keys and the group waxseal present, the store is
 /// made for two users: the CLI's, which writes, and the daemon's, which reads. Otherwise it is made for the user who runs
-/// this.
+/// this. A key store that is there already is kept, and so are the keys of domains that have some: what was cut short
+/// is completed by the same command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The domains to make keys for.
+    /// The domains to make keys for, in A-labels or U-labels.
     #[arg(required = true)]
     domains: Vec<DomainName>,
 
@@ -33,8 +46,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", default_value = "/etc/waxseal")]
     dir: PathBuf,
 
-    /// Where waxseald shall listen. TCP on loopback by default: it can be reached from Postfix's chroot and under
-    /// Sendmail's rules for sockets, but also by every local user.
+    /// Where waxseald shall listen: unix:/path, inet:port@address, inet6:port@address or systemd. TCP on loopback
+    /// (inet:8892@127.0.0.1) by default: it can be reached from Postfix's chroot and under Sendmail's rules for sockets,
+    /// but also by every local user.
     #[arg(long, value_name = "SOCKET")]
     listen: Option<ListenAddress>,
 
@@ -46,65 +60,126 @@ pub(super) struct Args {
     yes: bool,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let dir = std::path::absolute(&args.dir).context("the current directory cannot be found")?;
     let config = dir.join("waxseal.toml");
     let keys = dir.join("keys");
+    let domains = unique(&args.domains);
     let listen = args.listen.clone().unwrap_or(ListenAddress::Inet((Ipv4Addr::LOCALHOST, PORT).into()));
+    refuse_what_cannot_be(&config, config_given, &listen).map_err(UsageError)?;
     if config.exists() {
-        bail!(
-            "{} exists; add domains with: waxseal --config {} generate {}",
-            config.display(),
-            config.display(),
-            join(&args.domains)
-        );
+        bail!("{} exists; add domains with: {}", config.display(), command("generate", &config, &domains));
     }
     let access = access();
+    let form = Form { access, has_store: Directory::open(&keys).is_ok() };
 
     writeln!(out, "{STRONG}waxseal init{STRONG:#} will write")?;
     writeln!(out, "  {}", config.display())?;
-    writeln!(out, "  {}  {}", keys.display(), describe(access))?;
-    writeln!(out, "  with new keys for {}", join(&args.domains))?;
+    writeln!(out, "  {}  {}", keys.display(), form.describe())?;
+    writeln!(out, "  with new keys for {}", join(&domains))?;
+    if form.is_roots_alone() {
+        writeln!(
+            out,
+            "\n{WARN}No daemon of another user can read these keys:{WARN:#} there is no user {KEY_OWNER} or no group \
+             {KEY_READERS}.\nTo run waxseald by its unit, make them first: systemd-sysusers, see docs/operating.md."
+        )?;
+    }
     out.flush()?;
     if !confirmed("Go on?", Confirmation::from(args.yes))? {
         bail!("nothing was written; answer y on a terminal, or add --yes");
     }
 
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    let store = Directory::create(&keys, access)?;
+    let store = make_store(&keys, access)?;
     let mut records = Vec::new();
-    for domain in &args.domains {
-        let made = args.keys.make(&store, domain);
-        records.extend(made.with_context(|| format!("no keys were made for {domain}"))?);
+    for domain in &domains {
+        let made = keys_of(domain, &store, &args.keys);
+        records.extend(made.with_context(|| {
+            format!("no keys were made for {domain}; mend this and run the same command again, it keeps what is done")
+        })?);
     }
     // Last: with it the installation is complete, and what was cut short can be begun again.
-    write_new(&config, &configuration(&listen))?;
+    write_new(&config, &configuration(&listen, access))?;
 
     writeln!(out, "\n{STRONG}1. Publish{STRONG:#} these records, on every name server of the zone:\n")?;
     record::write_bind(out, &records)?;
-    let config = config.display();
     writeln!(out, "\n{STRONG}2. Activate{STRONG:#} the keys when the records can be seen everywhere:\n")?;
-    writeln!(out, "  waxseal --config {config} activate {}", join(&args.domains))?;
-    writeln!(out, "\n{STRONG}3. Start{STRONG:#} the daemon:\n\n  waxseald --config {config}")?;
-    write_mta_lines(out, &listen)?;
+    writeln!(out, "  {}", command("activate", &config, &domains))?;
+    write_start(out, &config, &listen, access)?;
+    write_mta_lines(out, &listen, access)?;
     Ok(Exit::Clean)
 }
 
+fn refuse_what_cannot_be(config: &Path, config_given: &Path, listen: &ListenAddress) -> anyhow::Result<()> {
+    if config_given != Path::new(DEFAULT_PATH) && std::path::absolute(config_given).is_ok_and(|given| given != config) {
+        bail!("init writes {}, not {}; name the directory with --dir", config.display(), config_given.display());
+    }
+    if listen.is_beyond_loopback() {
+        bail!(
+            "{listen}: other machines can reach it, and whoever connects can have mail signed; let init take a socket of \
+             this machine, and then write this [[listener]] with the MTAs' networks in allow into the configuration"
+        );
+    }
+    Ok(())
+}
+
+/// What is to be made, and for whom.
+struct Form {
+    access: Access,
+    has_store: bool,
+}
+
+impl Form {
+    fn describe(&self) -> &'static str {
+        match self.access {
+            _ if self.has_store => "there already, and kept as it is",
+            Access::OneUser => "for this user alone (0700)",
+            Access::TwoUsers { .. } => "owner waxseal-keys, group waxseal (2750)",
+        }
+    }
+
+    fn is_roots_alone(&self) -> bool {
+        !self.has_store && self.access == Access::OneUser && rustix::process::geteuid().is_root()
+    }
+}
+
 fn access() -> Access {
-    match (rustix::process::geteuid().is_root(), SystemAccounts.user("waxseal-keys"), SystemAccounts.group("waxseal")) {
-        (true, Some(owner), Some(group)) => Access::TwoUsers { owner, group },
+    let accounts = (SystemAccounts.user(KEY_OWNER), SystemAccounts.group(KEY_READERS));
+    match accounts {
+        (Some(owner), Some(group)) if rustix::process::geteuid().is_root() => Access::TwoUsers { owner, group },
         _ => Access::OneUser,
     }
 }
 
-fn describe(access: Access) -> &'static str {
-    match access {
-        Access::OneUser => "for this user alone (0700)",
-        Access::TwoUsers { .. } => "owner waxseal-keys, group waxseal (2750)",
+/// Makes the store, or takes the one that is there: systemd-tmpfiles made it, or an init that was cut short.
+fn make_store(keys: &Path, access: Access) -> Result<Directory, StoreError> {
+    match Directory::create(keys, access) {
+        Err(StoreError::NotEmpty { path }) => match Directory::open(keys) {
+            Err(StoreError::Missing { .. }) => Err(StoreError::NotEmpty { path }),
+            opened => opened,
+        },
+        made => made,
     }
 }
 
-fn configuration(listen: &ListenAddress) -> String {
+/// The records of a domain's keys, which are made unless it has some.
+fn keys_of(domain: &DomainName, store: &Directory, keys: &KeyArgs) -> anyhow::Result<Vec<PublishedRecord>> {
+    let manifest = store.manifest(domain)?;
+    let kept = manifest.iter().flat_map(|manifest| manifest.bindings());
+    let kept: Vec<_> = kept
+        .filter(|binding| binding.state.name() != StateName::Withdrawn)
+        .map(|binding| PublishedRecord::of(domain, binding))
+        .collect();
+    if kept.is_empty() { keys.make(store, domain) } else { Ok(kept) }
+}
+
+fn configuration(listen: &ListenAddress, access: Access) -> String {
+    let group = match (listen, access) {
+        (ListenAddress::Unix(_), Access::TwoUsers { .. }) if SystemAccounts.group(SOCKET_USERS).is_some() => {
+            format!("# Who may connect: the MTA's user must be a member.\ngroup = \"{SOCKET_USERS}\"\n")
+        }
+        _ => String::new(),
+    };
     format!(
         "# Waxseal's configuration. Every setting, with its default and the reason for it, is in\n\
          # docs/configuration.md; `waxseal config check` says what is wrong.\n\
@@ -112,6 +187,7 @@ fn configuration(listen: &ListenAddress) -> String {
          \n\
          [[listener]]\n\
          socket = \"{listen}\"\n\
+         {group}\
          \n\
          [keys]\n\
          store = \"keys\"\n"
@@ -137,8 +213,19 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// By its unit where that is made for this installation, else by hand.
+fn write_start(out: &mut dyn Write, config: &Path, listen: &ListenAddress, access: Access) -> std::io::Result<()> {
+    let is_units = config == Path::new(DEFAULT_PATH) && matches!(access, Access::TwoUsers { .. });
+    writeln!(out, "\n{STRONG}3. Start{STRONG:#} the daemon:\n")?;
+    match listen {
+        ListenAddress::Systemd(_) => writeln!(out, "  systemctl enable --now waxseald.socket waxseald.service"),
+        _ if is_units => writeln!(out, "  systemctl enable --now waxseald.service"),
+        _ => writeln!(out, "  waxseald --config {}", Quoted(config)),
+    }
+}
+
 /// The two MTAs write the same socket in three ways.
-fn write_mta_lines(out: &mut dyn Write, listen: &ListenAddress) -> std::io::Result<()> {
+fn write_mta_lines(out: &mut dyn Write, listen: &ListenAddress, access: Access) -> std::io::Result<()> {
     let (postfix, sendmail) = match listen {
         ListenAddress::Inet(address) if address.is_ipv4() => {
             (format!("inet:{address}"), format!("inet:{}@{}", address.port(), address.ip()))
@@ -146,7 +233,11 @@ fn write_mta_lines(out: &mut dyn Write, listen: &ListenAddress) -> std::io::Resu
         ListenAddress::Inet(address) => {
             (format!("inet:{address}"), format!("inet6:{}@{}", address.port(), address.ip()))
         }
-        ListenAddress::Unix(path) => (format!("unix:{}", path.display()), format!("local:{}", path.display())),
+        ListenAddress::Unix(path) => {
+            // As seen by its chrooted processes, and by the others, which stand there.
+            let seen = path.strip_prefix(POSTFIX_QUEUE).unwrap_or(path);
+            (format!("unix:{}", seen.display()), format!("local:{}", path.display()))
+        }
         ListenAddress::Systemd(_) => {
             return writeln!(
                 out,
@@ -158,8 +249,19 @@ fn write_mta_lines(out: &mut dyn Write, listen: &ListenAddress) -> std::io::Resu
     writeln!(out, "  smtpd_milters = {postfix}")?;
     writeln!(out, "  non_smtpd_milters = {postfix}")?;
     writeln!(out, "  milter_default_action = tempfail")?;
-    if matches!(listen, ListenAddress::Unix(_)) {
-        writeln!(out, "\n  (smtpd may be chrooted: the path is then as seen from its queue directory)")?;
+    if let ListenAddress::Unix(path) = listen {
+        if let Access::TwoUsers { .. } = access {
+            writeln!(
+                out,
+                "\n  Its user must be let in: usermod -aG {SOCKET_USERS} postfix (then: postfix stop, postfix start)"
+            )?;
+        }
+        if !path.starts_with(POSTFIX_QUEUE) {
+            writeln!(
+                out,
+                "\n  Debian's Postfix is chrooted and cannot see this path; docs/operating.md has what to do."
+            )?;
+        }
     }
     writeln!(out, "\n  Sendmail, in sendmail.mc:\n")?;
     writeln!(out, "  INPUT_MAIL_FILTER(`waxseal', `S={sendmail}, F=T, T=S:30s;R:30s;E:5m')dnl")

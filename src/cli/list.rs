@@ -6,9 +6,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::generate::unique;
 use super::output::{BAD, FAINT, Format, GOOD, WARN, table, write_json, write_table};
 use super::{Exit, Installation};
 use crate::dkim::Algorithm;
+use crate::finding::Chain;
 use crate::keystore::{KeyStore, Listed};
 use crate::manifest::{Binding, StateName};
 use crate::names::{DomainName, Selector};
@@ -53,7 +55,7 @@ impl ListedKey {
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
     let mut exit = Exit::Clean;
-    let mut domains = args.domains.clone();
+    let mut domains = unique(&args.domains);
     if domains.is_empty() {
         for listed in installation.store.domains()? {
             match listed? {
@@ -78,7 +80,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
             }
             // One broken domain must not hide the others.
             Err(error) => {
-                anstream::eprintln!("{BAD}{domain}:{BAD:#} {error:#}");
+                anstream::eprintln!("{BAD}{domain}:{BAD:#} {}", Chain(&*error));
                 exit = Exit::Findings;
             }
         }
@@ -86,6 +88,8 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 
     match args.format {
         Format::Json => write_json(out, &keys)?,
+        // What could not be read has been said.
+        Format::Text if keys.is_empty() && exit == Exit::Findings => {}
         Format::Text if keys.is_empty() => {
             writeln!(out, "no keys in {}; `waxseal generate DOMAIN` makes some", installation.store.root().display())?;
         }

@@ -36,7 +36,8 @@ pub use installation::{ConfigUnusable, Installation};
     name = "waxseal",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 clean, 1 something is wrong and was said, 2 usage or configuration, 3 undetermined."
+    after_help = "Exit codes: 0 clean, 1 something is wrong and was said, 2 usage or configuration, 3 undetermined.\n\
+                  docs/cli.md has every command with an example and the fields of its JSON."
 )]
 pub struct CommandLine {
     /// The configuration file.
@@ -75,10 +76,10 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
         ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
-    let mut out = anstream::stdout().lock();
+    let mut out = StandardOutput(anstream::stdout().lock());
     let config = &command_line.config;
     let exit = match &command_line.command {
-        Command::Init(args) => init::run(args, &mut out),
+        Command::Init(args) => init::run(args, config, &mut out),
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Generate(args) => generate::run(args, config, &mut out),
         Command::List(args) => list::run(args, config, &mut out),
@@ -86,7 +87,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Record(args) => record::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
-        Command::Sign(args) => sign::run(args, config, &mut io::stdout().lock()),
+        Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),
@@ -95,6 +96,48 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
     }?;
     out.flush()?;
     Ok(exit)
+}
+
+/// Standard output. What goes wrong with it says so: a full disk behind `>` is not one of the key store's.
+struct StandardOutput<W>(W);
+
+impl<W: Write> Write for StandardOutput<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.write(octets).map_err(unwritten)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(unwritten)
+    }
+}
+
+fn unwritten(error: io::Error) -> io::Error {
+    match error.kind() {
+        // To be tried again.
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => error,
+        kind => io::Error::new(kind, format!("standard output cannot be written: {error}")),
+    }
+}
+
+/// What the command line asks for cannot be done, whatever the installation: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct UsageError(#[from] anyhow::Error);
+
+/// It could not be found out: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Undetermined(#[from] anyhow::Error);
+
+/// The exit code that goes with an error.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<ConfigUnusable>() || error.is::<UsageError>() {
+        Exit::Usage
+    } else if error.is::<Undetermined>() {
+        Exit::Undetermined
+    } else {
+        Exit::Findings
+    }
 }
 
 /// Whether an error only says that nobody reads any more, as in `waxseal list | head`.

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::generate::unique;
 use super::output::write_json;
 use super::{Exit, Installation};
 use crate::dkim::{Algorithm, KeyRecord};
@@ -87,7 +88,7 @@ impl PublishedRecord {
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
     let mut records = Vec::new();
-    for domain in &args.domains {
+    for domain in &unique(&args.domains) {
         let manifest = installation.manifest(domain)?;
         for selector in &args.selector {
             anyhow::ensure!(

@@ -9,6 +9,7 @@ use super::list::{ListedKey, style_of};
 use super::output::{BAD, Format, STRONG, write_json};
 use super::record::PublishedRecord;
 use super::{Exit, Installation};
+use crate::finding::Chain;
 use crate::keystore::KeyStore;
 use crate::manifest::{PrivateKeyPlace, Status};
 use crate::names::DomainName;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         ShownKey {
             key: ListedKey::of(&args.domain, binding),
             file: store.key_path(&args.domain, binding).map(|path| path.display().to_string()),
-            error: error.map(|error| format!("{:#}", anyhow::Error::from(error))),
+            error: error.map(|error| Chain(&error).to_string()),
             record: PublishedRecord::of(&args.domain, binding),
         }
     });

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dkim::BodyHasher;
 use crate::filter::{can_sign, prepare_all, sign_all};
+use crate::finding::Chain;
 use crate::keystore::{CacheOptions, Directory, DomainKeys, KeyCache, UnusableKey};
 use crate::message::{Headers, Message};
 use crate::names::DomainName;
@@ -95,5 +96,5 @@ fn find_keys(args: &Args, config: &Config, store: Directory, headers: &Headers) 
 }
 
 fn cause(key: &UnusableKey) -> String {
-    format!("{:#}", anyhow::Error::from(Arc::clone(&key.error)))
+    Chain(&*key.error).to_string()
 }

@@ -35,7 +35,8 @@ pub enum ListenError {
     /// TCP that other machines can reach, open to all of them.
     #[error(
         "{address}: can be reached from other machines, and whoever connects could have mail signed; \
-         add `allow = [\"…\"]` with the MTAs' networks to this [[listener]]"
+         make it a [[listener]] of the configuration with allow = [\"192.0.2.0/24\"] for the MTAs' networks, or listen \
+         at localhost"
     )]
     OpenToAll {
         /// The socket.
@@ -53,14 +54,75 @@ pub enum ListenError {
         /// Its FileDescriptorName=.
         name: String,
     },
+    /// The directory of a Unix socket is missing.
+    #[error(
+        "{address}: the directory of the socket is missing; make it and give it to the daemon's user, or let systemd \
+         do so (RuntimeDirectory= of the unit)"
+    )]
+    NoDirectory {
+        /// The socket.
+        address: ListenAddress,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The daemon's user may not listen there.
+    #[error("{address}: user id {uid} may not listen there; {}", permission_remedy(.address))]
+    PermissionDenied {
+        /// The socket.
+        address: ListenAddress,
+        /// Who we are.
+        uid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A Unix socket cannot be given to its owner and group.
+    #[error(
+        "{address}: user id {uid} cannot give the socket to the owner or group of this [[listener]]; make the daemon's \
+         user a member of the group (usermod -aG), and leave owner unset unless the daemon runs as root"
+    )]
+    Ownership {
+        /// The socket.
+        address: ListenAddress,
+        /// Who we are.
+        uid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refuses.
-    #[error("{address}: cannot listen: {source}")]
+    #[error("{address}: cannot listen there")]
     Io {
         /// The socket.
         address: ListenAddress,
         /// What it said.
         source: io::Error,
     },
+}
+
+impl ListenError {
+    /// What the system said, sorted by what an administrator would do about it.
+    fn io(address: &ListenAddress, source: io::Error) -> Self {
+        let address = address.clone();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { address },
+            io::ErrorKind::NotFound => Self::NoDirectory { address, source },
+            io::ErrorKind::PermissionDenied => {
+                Self::PermissionDenied { address, uid: rustix::process::geteuid().as_raw(), source }
+            }
+            _ => Self::Io { address, source },
+        }
+    }
+
+    /// Whether the configuration or the command line asks for what never works.
+    pub(super) fn is_configuration(&self) -> bool {
+        matches!(self, Self::OpenToAll { .. })
+    }
+}
+
+fn permission_remedy(address: &ListenAddress) -> &'static str {
+    match address {
+        ListenAddress::Unix(_) => "give the socket's directory to the daemon's user, or choose another path",
+        _ => "choose a port above 1023, such as 8891",
+    }
 }
 
 /// An open socket with what is known of those who connect to it.
@@ -94,16 +156,22 @@ pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError>
 }
 
 fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
-    let io = |source| ListenError::Io { address: listener.address.clone(), source };
+    let io = |source| ListenError::io(&listener.address, source);
     remove_stale(path, listener)?;
-    // Nobody may connect before the mode is right: the socket is made under another name and moved into place.
-    let temporary = path.with_extension(format!("{}.new", rustix::process::getpid().as_raw_nonzero()));
+    // Nobody may connect before the mode is right: the socket is made under another name and moved into place. The name
+    // is short, for the system bounds its length, and may be left from a process that was killed here.
+    let temporary = path.with_file_name(format!(".{}", rustix::process::getpid().as_raw_nonzero()));
+    remove_stale(&temporary, listener)?;
     let socket = UnixListener::bind(&temporary).map_err(io)?;
     let file = SocketFile::made(temporary).map_err(io)?;
     let permissions = &listener.permissions;
     fs::set_permissions(&file.path, fs::Permissions::from_mode(permissions.mode)).map_err(io)?;
     if permissions.owner.is_some() || permissions.group.is_some() {
-        chown(&file.path, permissions.owner, permissions.group).map_err(io)?;
+        chown(&file.path, permissions.owner, permissions.group).map_err(|source| ListenError::Ownership {
+            address: listener.address.clone(),
+            uid: rustix::process::geteuid().as_raw(),
+            source,
+        })?;
     }
     rustix::net::listen(&socket, BACKLOG).map_err(|error| io(error.into()))?;
     let file = file.move_to(path).map_err(io)?;
@@ -114,7 +182,7 @@ fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError>
 
 /// Removes a socket file that nobody listens on any more.
 fn remove_stale(path: &Path, listener: &Listener) -> Result<(), ListenError> {
-    let io = |source| ListenError::Io { address: listener.address.clone(), source };
+    let io = |source| ListenError::io(&listener.address, source);
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -156,10 +224,7 @@ fn open_tcp(address: SocketAddr, listener: &Listener) -> Result<Listening, Liste
     };
     match socket() {
         Ok(socket) => Ok(Listening { acceptor: Acceptor::Tcp(socket), listener: listener.clone(), _file: None }),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Err(ListenError::InUse { address: listener.address.clone() })
-        }
-        Err(source) => Err(ListenError::Io { address: listener.address.clone(), source }),
+        Err(source) => Err(ListenError::io(&listener.address, source)),
     }
 }
 
@@ -186,7 +251,7 @@ impl Passed {
             if name.is_some_and(|name| name != given) {
                 continue;
             }
-            let io = |source| ListenError::Io { address: listener.address.clone(), source };
+            let io = |source| ListenError::io(&listener.address, source);
             let acceptor = if let Ok(socket) = self.sockets.take_unix_listener(at) {
                 let Some(socket) = socket else { continue };
                 socket.set_nonblocking(true).map_err(io)?;

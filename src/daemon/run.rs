@@ -60,6 +60,17 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+impl StartError {
+    /// Whether the command line or the configuration has to be changed.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Listen(error) => error.is_configuration(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let (mut config, warnings) = configuration::read(&arguments.config)?;
@@ -145,8 +156,12 @@ impl<S: KeyStore + 'static> Daemon<S> {
         thread::Builder::new().name("reload".into()).spawn(move || {
             for () in orders {
                 notify::reloading();
-                replace_config(&filter, &arguments);
-                notify::ready(&format!("reloaded at {:.0}", filter.clock.now()));
+                let reloaded = replace_config(&filter, &arguments);
+                let now = filter.clock.now();
+                notify::ready(&match reloaded {
+                    Reloaded::Whole => format!("reloaded at {now:.0}"),
+                    Reloaded::NotAtAll => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
+                });
             }
         })?;
         Ok(order)
@@ -232,7 +247,16 @@ async fn accept<S: KeyStore + 'static>(
     }
 }
 
-fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) {
+/// What became of a new configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reloaded {
+    /// It runs.
+    Whole,
+    /// It was refused, and the old one runs.
+    NotAtAll,
+}
+
+fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) -> Reloaded {
     match configuration::read(&arguments.config) {
         Ok((mut new, warnings)) => {
             let old = filter.config.load_full();
@@ -245,9 +269,11 @@ fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Argumen
             }
             filter.config.store(Arc::new(new));
             tracing::info!("configuration reloaded");
+            Reloaded::Whole
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays")
+            tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays");
+            Reloaded::NotAtAll
         }
     }
 }

@@ -17,7 +17,7 @@ pub const DEFAULT_PATH: &str = "/etc/waxseal/waxseal.toml";
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be opened or read.
-    #[error("cannot read the configuration file {}", path.display())]
+    #[error("cannot read the configuration file {}{}", path.display(), remedy(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -33,6 +33,14 @@ pub enum ConfigError {
     /// It was read, and this is wrong with it. Warnings are among the errors.
     #[error("the configuration cannot be used:{}", Lines(.0))]
     Invalid(Vec<Finding>),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; make one with: waxseal init DOMAIN, or name another with --config",
+        io::ErrorKind::PermissionDenied => "; see its owner, its mode and the directories above it",
+        _ => "",
+    }
 }
 
 /// Reads a configuration file, resolving the names of users and groups. Blocks on the file system. With the

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::Access;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::config::{Config, ListenAddress, Listener, Listeners};
+use crate::config::{Config, ListenAddress, Listener, Listeners, Permissions};
 use crate::finding::{Finding, Place, Severity};
 
 /// What stands in the way of the listeners: directories that are missing, cannot be written to or would not please
@@ -21,9 +21,12 @@ pub fn listeners(config: &Config) -> Vec<Finding> {
         Listeners::Named(listeners) => listeners.as_slice(),
     };
     let mut findings = Vec::new();
-    for Listener { address, .. } in listeners {
+    for Listener { address, permissions, .. } in listeners {
         match address {
-            ListenAddress::Unix(path) => unix(path, &mut findings),
+            ListenAddress::Unix(path) => {
+                unix(path, &mut findings);
+                findings.extend(ungivable(path, permissions));
+            }
             ListenAddress::Inet(socket) => {
                 if let Err(error) = bind(*socket) {
                     findings.push(unbindable(address, &error));
@@ -33,6 +36,29 @@ pub fn listeners(config: &Config) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether the user who asks could not give the socket to its owner and group: chown(2) takes root, or membership.
+fn ungivable(path: &Path, permissions: &Permissions) -> Option<Finding> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return None;
+    }
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let is_member =
+        |group| rustix::process::getegid().as_raw() == group || groups.iter().any(|own| own.as_raw() == group);
+    let (evidence, remedy) = if permissions.owner.is_some_and(|owner| owner != user.as_raw()) {
+        ("the socket's owner is to be another user", "leave owner unset, unless the daemon runs as root")
+    } else if permissions.group.is_some_and(|group| !is_member(group)) {
+        (
+            "the socket's group is one that the user who runs this check is no member of",
+            "check as the daemon's user, or make that user a member: usermod -aG GROUP USER",
+        )
+    } else {
+        return None;
+    };
+    let evidence = format!("{evidence}; the user with id {} cannot give it away", user.as_raw());
+    Some(at(path, "socket.ownership", Severity::Warning, evidence, remedy))
 }
 
 fn unix(path: &Path, findings: &mut Vec<Finding>) {

@@ -55,7 +55,7 @@ pub enum ActivateError {
         status: Status,
     },
     /// No binding has this selector.
-    #[error("{domain} has no key with the selector {selector}")]
+    #[error("{domain} has no key with the selector {selector}; `waxseal show {domain}` lists those it has")]
     NoSuchSelector {
         /// The domain.
         domain: DomainName,

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use crate::finding::Chain;
+
 /// A field's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -56,13 +58,7 @@ impl Visit for Line {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(source) = cause {
-            let _ = write!(text, ": {source}");
-            cause = source.source();
-        }
-        self.fields.push((field.name(), Value::Text(text)));
+        self.fields.push((field.name(), Value::Text(Chain(value).to_string())));
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) fn run(load: &Load, clock: Clock, progress: &dyn Fn(u64)) -> anyhow::
     // A milter that is not there is told at once and plainly.
     Connection::open(load)
         .map_err(anyhow::Error::from)
-        .with_context(|| format!("there is no milter at {:?}", load.target))?
+        .with_context(|| format!("there is no milter at {}", load.target))?
         .quit();
 
     let running = AtomicU32::new(load.connections);

@@ -1,5 +1,6 @@
 //! Where the milter listens.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +39,7 @@ impl Target {
     pub(super) fn require_loopback(&self) -> anyhow::Result<()> {
         match self {
             Self::Tcp(address) if !address.ip().is_loopback() => {
-                bail!("{address} is not on this machine; give --allow-remote to put it under load all the same")
+                bail!("{self} is not on this machine; give --allow-remote to put it under load all the same")
             }
             _ => Ok(()),
         }
@@ -62,6 +63,16 @@ impl Target {
         socket.set_read_timeout(Some(timeout))?;
         socket.set_write_timeout(Some(timeout))?;
         Ok(socket)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) if address.is_ipv4() => write!(f, "inet:{}@{}", address.port(), address.ip()),
+            Self::Tcp(address) => write!(f, "inet6:{}@{}", address.port(), address.ip()),
+        }
     }
 }
 
