@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use waxseal::config::{Accounts, Config, Listeners, MAX_OCTETS, parse, reference};
+use waxseal::config::{Accounts, Config, Listener, Listeners, MAX_OCTETS, parse, reference};
 use waxseal::files::configuration::{self, ConfigError};
 use waxseal::finding::{Finding, Place, Severity};
 use waxseal::names::DomainName;
+use waxseal::policy::OnRelayed;
 
 const PATH: &str = "/etc/waxseal/waxseal.toml";
 
@@ -183,10 +184,11 @@ fn a_listener_knows_its_file_and_its_peers() {
         [[listener]]\nname = \"reinjection\"\nsocket = \"inet:8891@0.0.0.0\"\nallow = [\"192.0.2.0/24\"]\nsign_relayed = true\n";
     let (config, warnings) = good(text);
     assert!(warnings.is_empty());
-    let Listeners::Named(listeners) = config.listeners else { panic!("two listeners are named") };
+    let Listeners::Named(listeners) = &config.listeners else { panic!("two listeners are named") };
     let [unix, inet] = listeners.as_slice() else { panic!("two listeners are named") };
     assert_eq!((unix.permissions.mode, unix.permissions.owner, unix.permissions.group), (0o600, Some(990), Some(5)));
-    assert!(!unix.sign_relayed && inet.sign_relayed);
+    let on_relayed = |listener: &Listener| listener.on_relayed(&config.trust);
+    assert_eq!((on_relayed(unix), on_relayed(inet)), (OnRelayed::Pass, OnRelayed::Sign));
     assert!(inet.admits("192.0.2.9".parse().unwrap()) && inet.admits("::ffff:192.0.2.9".parse().unwrap()));
     assert!(!inet.admits("127.0.0.1".parse().unwrap()));
     assert!(unix.admits("127.0.0.1".parse().unwrap()) && !unix.admits("192.0.2.9".parse().unwrap()));

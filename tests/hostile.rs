@@ -322,6 +322,59 @@ fn a_header_over_the_limits_passes_unsigned_and_says_so() {
 }
 
 #[test]
+fn relayed_mail_is_not_refused_for_its_large_header() {
+    let scratch = Scratch::new("hostile");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start_listening(&scratch, "[signing]\non_unsignable = \"refuse\"\n");
+    let mut dialogue = Dialogue::open(daemon.socket());
+    let mut fields = vec![("From", " ada@example.test")];
+    fields.extend((0..1000).map(|_| ("X-Hop", " x")));
+    dialogue.mail("OURS").unwrap();
+    assert!(matches!(dialogue.content("OURS", &fields, b"x\r\n"), Some(Verdict::Refused(_))));
+    fields.insert(0, ("Received", " from mx.test by mail.test"));
+    dialogue.mail("RELAYED").unwrap();
+    assert_eq!(dialogue.content("RELAYED", &fields, b"x\r\n"), Some(Verdict::Passed));
+    assert_eq!(daemon.message("RELAYED").reason, "relayed");
+}
+
+#[test]
+fn a_header_whose_names_fill_more_than_a_reply_passes_unsigned_and_says_so() {
+    let setup = Setup::new();
+    let mut dialogue = setup.open();
+    dialogue.mail("NAMES").unwrap();
+    let names: Vec<String> = (0..400).map(|number| format!("List-{number}-{}", "x".repeat(240))).collect();
+    let mut fields = vec![("From", " ada@example.test")];
+    fields.extend(names.iter().map(|name| (name.as_str(), " x")));
+    assert_eq!(dialogue.content("NAMES", &fields, b"x\r\n"), Some(Verdict::Passed));
+    let line = setup.daemon.message("NAMES");
+    assert_eq!((line.decision.as_str(), line.reason.as_str()), ("pass", "header_too_large"));
+    assert!(matches!(dialogue.message("NEXT"), Verdict::Signed(_)), "the same connection goes on");
+}
+
+#[test]
+fn a_quiet_listener_keeps_no_place_from_a_busy_one() {
+    let scratch = Scratch::new("hostile");
+    let installation = Installation::new(&scratch);
+    let other = scratch.join("other.sock");
+    let listener = format!("[[listener]]\nsocket = \"unix:{}\"\n", other.display());
+    let daemon = installation.start_listening(&scratch, &format!("{listener}[limits]\nconnections = 1\n"));
+    for socket in [daemon.socket(), daemon.socket(), &other, &other] {
+        assert!(matches!(Dialogue::open(socket).message("PLACE"), Verdict::Signed(_)), "{}", socket.display());
+    }
+}
+
+#[test]
+fn a_client_is_not_taken_for_the_one_before_it_on_the_same_connection() {
+    let setup = Setup::new();
+    let mut dialogue = setup.open();
+    assert!(matches!(dialogue.message("FIRST"), Verdict::Signed(_)));
+    dialogue.raw(&frame(b'K', b""));
+    dialogue.mail("SECOND").unwrap();
+    assert_eq!(dialogue.content("SECOND", &FIELDS, b"x\r\n"), Some(Verdict::Passed));
+    assert_eq!(setup.daemon.message("SECOND").reason, "not_trusted");
+}
+
+#[test]
 fn macros_of_one_message_do_not_reach_the_next() {
     let setup = Setup::new();
     let mut dialogue = Dialogue::open_from(setup.daemon.socket(), "203.0.113.5");

@@ -163,6 +163,26 @@ fn a_reload_of_a_bad_configuration_keeps_the_old_one_and_says_why() {
 }
 
 #[test]
+fn a_reload_changes_at_once_what_is_done_with_relayed_mail() {
+    let scratch = Scratch::new("reload");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start(&scratch);
+    let mut dialogue = Dialogue::open(daemon.socket());
+    let mut relayed = |queue_id: &str| {
+        dialogue.mail(queue_id).unwrap();
+        let fields = [("Received", " from mx.test by mail.test"), ("From", " ada@example.test")];
+        dialogue.content(queue_id, &fields, b"x\r\n").unwrap()
+    };
+    assert_eq!(relayed("BEFORE"), Verdict::Passed);
+    assert_eq!(daemon.message("BEFORE").reason, "relayed");
+    installation.configure(&format!("{}[trust]\nsign_relayed = true\n", daemon.listener()));
+    daemon.reload();
+    daemon.wait_for_log("configuration reloaded", 1);
+    assert!(matches!(relayed("AFTER"), Verdict::Signed(_)));
+    assert!(!daemon.server.output().contains("next restart"));
+}
+
+#[test]
 fn sigterm_under_load_finishes_what_was_taken() {
     let scratch = Scratch::new("reload");
     let installation = Installation::new(&scratch);

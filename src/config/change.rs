@@ -55,7 +55,7 @@ mod tests {
         let old = Config::default_in(Path::new("/etc/waxseal"));
         let trust = Trust { sign_relayed: true, ..old.trust.clone() };
         let all = Config {
-            listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None), &trust)]),
+            listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None))]),
             keys: Keys {
                 store: "/elsewhere".into(),
                 cache: 1,

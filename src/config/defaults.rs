@@ -23,11 +23,10 @@ const MIB: u64 = 1 << 20;
 impl Config {
     /// What runs with a file of that directory that says `version = 1` and nothing else.
     pub fn default_in(directory: &Path) -> Self {
-        let trust = Trust::default();
         Self {
-            listeners: Listeners::PassedOr(Listener::at(default_address(), &trust)),
+            listeners: Listeners::PassedOr(Listener::at(default_address())),
             keys: Keys::default_in(directory),
-            trust,
+            trust: Trust::default(),
             signing: Signing::default(),
             domains: Default::default(),
             limits: Limits::default(),

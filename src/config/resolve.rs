@@ -42,7 +42,7 @@ pub(super) fn resolve(
     let trust = trust(&spec.trust.clone().unwrap_or_default());
     let signing = resolver.signing(&spec.signing.clone().unwrap_or_default());
     Config {
-        listeners: resolver.listeners(spec.listener.as_deref(), &trust),
+        listeners: resolver.listeners(spec.listener.as_deref()),
         keys: resolver.keys(&spec.keys.clone().unwrap_or_default(), directory),
         domains: resolver.domains(spec.domain.as_ref(), &signing),
         limits: resolver.limits(&spec.limits.clone().unwrap_or_default()),
@@ -74,7 +74,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         self.findings.push(Finding { rule, severity, place, evidence, remedy: remedy.to_owned() });
     }
 
-    fn listeners(&mut self, listeners: Option<&[v1::Listener]>, trust: &Trust) -> Listeners {
+    fn listeners(&mut self, listeners: Option<&[v1::Listener]>) -> Listeners {
         let mut named: Vec<Listener> = Vec::new();
         for (index, spec) in listeners.unwrap_or_default().iter().enumerate() {
             let at = |setting: &str| [Step::from("listener"), index.into(), setting.into()];
@@ -98,21 +98,21 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 let evidence = format!("{:?} is another listener's name", spec.name.as_deref().unwrap_or_default());
                 self.error("config.listener_name", &at("name"), evidence, "give each its own");
             }
-            let listener = self.listener(spec, index, address, trust);
+            let listener = self.listener(spec, index, address);
             named.push(listener);
         }
         if named.is_empty() {
-            return Listeners::PassedOr(Listener::at(super::defaults::default_address(), trust));
+            return Listeners::PassedOr(Listener::at(super::defaults::default_address()));
         }
         Listeners::Named(named)
     }
 
-    fn listener(&mut self, spec: &v1::Listener, index: usize, address: ListenAddress, trust: &Trust) -> Listener {
+    fn listener(&mut self, spec: &v1::Listener, index: usize, address: ListenAddress) -> Listener {
         let at = |setting: &str| [Step::from("listener"), index.into(), setting.into()];
-        let mut listener = Listener::at(address, trust);
+        let mut listener = Listener::at(address);
         listener.name.clone_from(&spec.name);
         listener.allow = spec.allow.iter().flatten().map(|network| network.0).collect();
-        listener.sign_relayed = spec.sign_relayed.unwrap_or(trust.sign_relayed);
+        listener.sign_relayed = spec.sign_relayed;
 
         let unix = matches!(listener.address, ListenAddress::Unix(_));
         let file_settings =

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnUnsignable, Trust};
+use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -66,21 +66,20 @@ pub struct Listener {
     pub permissions: Permissions,
     /// Who may connect over TCP; ask [`Listener::admits`].
     pub allow: Vec<IpNet>,
-    /// Whether mail trusted only by loopback or local submission is signed although it carries a Received field:
-    /// the listener's own setting, or that of [`Trust`].
-    pub sign_relayed: bool,
+    /// Whether mail trusted only by loopback or local submission is signed although it carries a Received field, where
+    /// that differs from [`Trust`]; ask [`Listener::on_relayed`].
+    pub sign_relayed: Option<bool>,
 }
 
 impl Listener {
     /// A listener as the command line names it: no name, default permissions, nobody allowed but loopback over TCP.
-    pub fn at(address: ListenAddress, trust: &Trust) -> Self {
-        Self {
-            name: None,
-            address,
-            permissions: Permissions::default(),
-            allow: Vec::new(),
-            sign_relayed: trust.sign_relayed,
-        }
+    pub fn at(address: ListenAddress) -> Self {
+        Self { name: None, address, permissions: Permissions::default(), allow: Vec::new(), sign_relayed: None }
+    }
+
+    /// What to do with mail that was received before: as this listener says, or else as `trust` says at the moment.
+    pub fn on_relayed(&self, trust: &Trust) -> OnRelayed {
+        if self.sign_relayed.unwrap_or(trust.sign_relayed) { OnRelayed::Sign } else { OnRelayed::Pass }
     }
 
     /// What logs call it.

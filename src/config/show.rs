@@ -35,7 +35,7 @@ fn listener(listener: &Listener) -> v1::Listener {
         owner: listener.permissions.owner.map(Account::Id),
         group: listener.permissions.group.map(Account::Id),
         allow: (!listener.allow.is_empty()).then(|| listener.allow.iter().copied().map(Network).collect()),
-        sign_relayed: Some(listener.sign_relayed),
+        sign_relayed: listener.sign_relayed,
     }
 }
 

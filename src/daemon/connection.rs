@@ -19,7 +19,7 @@ use crate::keystore::KeyStore;
 use crate::message::Spacing;
 use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
 use crate::names::QueueId;
-use crate::policy::{Action, OnRelayed, Origin, Peer, Reason, Submission};
+use crate::policy::{Action, Origin, Peer, Reason, Submission};
 
 /// The most that is read at once: two of the largest body chunks.
 const READ: usize = 128 * 1024;
@@ -125,9 +125,8 @@ impl<S: KeyStore + 'static> Connection<S> {
                     Next::Read => break,
                     Next::Close => return self.flush().await,
                     Next::EndOfHeader(message) => {
-                        let on_relayed = if self.listener.sign_relayed { OnRelayed::Sign } else { OnRelayed::Pass };
                         // Boxed: the future of a message in progress must not be part of every idle connection's.
-                        match Box::pin(self.filter.end_of_header(message, on_relayed)).await {
+                        match Box::pin(self.filter.end_of_header(message, &self.listener)).await {
                             AfterHeader::Answered(answer) => Some(answer),
                             AfterHeader::Body(signing) => {
                                 self.stage = Stage::Body(signing);
@@ -199,7 +198,11 @@ impl<S: KeyStore + 'static> Connection<S> {
                     self.session.reply(Reply::Continue, &mut self.out)?;
                     None
                 }
-                (Some(Event::Abort | Event::Helo { .. } | Event::QuitNewConnection), _) => None,
+                (Some(Event::QuitNewConnection), _) => {
+                    self.peer = Peer::Unknown;
+                    None
+                }
+                (Some(Event::Abort | Event::Helo { .. }), _) => None,
                 (Some(Event::Quit), _) => Some(Next::Close),
                 (Some(_), stage) => {
                     self.stage = stage;
@@ -359,7 +362,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let filter = Arc::new(filter(&scratch.path().join("keys")));
         let address = "unix:/unused".parse().unwrap();
-        let listener = Arc::new(Listener::at(address, &filter.config.load().trust));
+        let listener = Arc::new(Listener::at(address));
         let (stream, _mta) = tokio::net::UnixStream::pair().unwrap();
         let (_sender, phase) = watch::channel(Phase::Running);
         let session = Session::new(SessionOptions::default());

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::stream::Acceptor;
 use crate::config::{ListenAddress, Listener, Listeners};
@@ -191,12 +191,19 @@ fn remove_stale(path: &Path, listener: &Listener) -> Result<(), ListenError> {
     if !found.file_type().is_socket() {
         return Err(ListenError::NotASocket { path: path.to_owned() });
     }
-    match UnixStream::connect(path) {
+    match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(io),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // Somebody listens, or is too busy to answer, or we may not know: leave it alone.
         Ok(_) | Err(_) => Err(ListenError::InUse { address: listener.address.clone() }),
     }
+}
+
+/// Connects without waiting: where somebody listens and takes no connections, their queue may be full for ever.
+fn try_connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 fn open_tcp(address: SocketAddr, listener: &Listener) -> Result<Listening, ListenError> {
@@ -296,5 +303,38 @@ impl Drop for SocketFile {
             // At the end of the process there is nobody left to tell.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_whose_listener_takes_nothing_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("milter.sock");
+        let busy = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&busy, 0).unwrap();
+        // Until its queue is full.
+        let waiting: Vec<_> = std::iter::repeat_with(|| {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.connect(&SockAddr::unix(&path).unwrap()).map(|()| socket)
+        })
+        .map_while(Result::ok)
+        .collect();
+        assert!(!waiting.is_empty());
+        let (told, verdict) = mpsc::channel();
+        thread::spawn(move || {
+            let listener = Listener::at(ListenAddress::Unix(path.clone()));
+            told.send(remove_stale(&path, &listener)).unwrap();
+        });
+        let verdict = verdict.recv_timeout(Duration::from_secs(10)).expect("it waits for a place in the queue");
+        assert!(matches!(verdict, Err(ListenError::InUse { .. })), "{verdict:?}");
     }
 }

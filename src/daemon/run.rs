@@ -75,7 +75,7 @@ impl StartError {
 pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let (mut config, warnings) = configuration::read(&arguments.config)?;
     if !arguments.listen.is_empty() {
-        let listeners = arguments.listen.iter().map(|address| Listener::at(address.clone(), &config.trust));
+        let listeners = arguments.listen.iter().cloned().map(Listener::at);
         config.listeners = Listeners::Named(listeners.collect());
     }
 
@@ -201,24 +201,21 @@ async fn accept<S: KeyStore + 'static>(
     let listener = Arc::new(socket.listener.clone());
     let options = SessionOptions::default();
     loop {
-        // A connection without a place waits in the kernel's queue, where the MTA sees it as slow, not as broken.
         let accepted = tokio::select! {
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (socket.acceptor.accept().await, place)
-            } => accepted,
+            accepted = socket.acceptor.accept() => accepted,
             _ = phases.wait_for(|phase| *phase != Phase::Running) => return,
         };
-        let (Ok((stream, from)), Ok(place)) = accepted else {
-            if let Err(error) = accepted.0 {
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
                 tracing::error!(
                     listener = %listener.label(),
                     error = &error as &dyn std::error::Error,
                     "a connection could not be accepted"
                 );
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
-            continue;
         };
         if let Some(from) = from
             && !listener.admits(from.ip())
@@ -231,6 +228,14 @@ async fn accept<S: KeyStore + 'static>(
             );
             continue;
         }
+        // A connection without a place waits, and behind it others in the kernel's queue: the MTA sees them as slow, not as
+        // broken. Only who has a connection takes a place, lest a quiet listener keep one from a busy one.
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            _ = phases.wait_for(|phase| *phase != Phase::Running) => return,
+        };
+        // Never closed.
+        let Ok(place) = place else { return };
         let frame_limit = u32::try_from(filter.config.load().limits.frame).unwrap_or(u32::MAX);
         let session = Session::new(SessionOptions { frame_limit, ..options.clone() });
         let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener), phases.clone());

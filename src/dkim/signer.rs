@@ -87,6 +87,11 @@ impl Prepared {
         self.algorithm
     }
 
+    /// Octets of the field's value so far: all but what the key has to say, of which h= may be the most.
+    pub fn field_octets(&self) -> usize {
+        self.field.value().len()
+    }
+
     /// The octets to be signed.
     pub fn octets(&self) -> &[u8] {
         &self.octets

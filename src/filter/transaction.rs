@@ -10,7 +10,7 @@ use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{can_sign, prepare_all};
 use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
@@ -19,6 +19,10 @@ use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
 use crate::policy::{self, Decision, OnRelayed, Origin, Reason};
+
+/// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
+/// that Sendmail takes of a header.
+const LONGEST_SIGNATURE: usize = 32 << 10;
 
 /// What all messages share.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Transaction {
     origin: Origin,
     headers: Headers,
     header_is_too_large: bool,
+    /// Whether a header too large to be kept had a Received field that means relayed.
+    was_relayed: bool,
     author: Option<DomainName>,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
@@ -87,14 +93,16 @@ impl<S: KeyStore + 'static> Filter<S> {
             origin,
             headers: Headers::new(),
             header_is_too_large: false,
+            was_relayed: false,
             author: None,
             waited: Duration::ZERO,
         })
     }
 
-    /// Decides at the end of the header.
-    pub async fn end_of_header(&self, mut message: Box<Transaction>, on_relayed: OnRelayed) -> AfterHeader {
+    /// Decides at the end of the header of a message that came through `listener`.
+    pub async fn end_of_header(&self, mut message: Box<Transaction>, listener: &Listener) -> AfterHeader {
         let began = self.clock.monotonic();
+        let on_relayed = listener.on_relayed(&message.config.trust);
         let keys = self.find_keys(&mut message, on_relayed).await;
         message.waited += self.since(began);
         match keys {
@@ -154,6 +162,10 @@ impl<S: KeyStore + 'static> Filter<S> {
             return message.unsigned(Reason::SigningFailed, body_octets);
         };
         let pending = prepare_all(settings, &domain_keys, &message.headers, body_hash, self.clock.now());
+        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
+        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
+            return message.unsigned(Reason::HeaderTooLarge, body_octets);
+        }
         let signed: Signatures = if domain_keys.keys.iter().all(|key| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
@@ -204,6 +216,8 @@ impl Transaction {
         let octets = self.headers.octets() + name.len() + value.len();
         if octets as u64 > limits.header_bytes || self.headers.len() >= limits.header_fields.get() {
             self.header_is_too_large = true;
+            // Received fields stand at the top.
+            self.was_relayed = policy::is_relayed(&self.headers);
             self.headers = Headers::new();
         } else {
             self.headers.push(name, value, spacing);
@@ -215,11 +229,12 @@ impl Transaction {
         if self.origin == Origin::Untrusted {
             return Err(Reason::NotTrusted);
         }
+        let is_relayed = self.was_relayed || policy::is_relayed(&self.headers);
+        if self.origin == Origin::ThisMachine && on_relayed == OnRelayed::Pass && is_relayed {
+            return Err(Reason::Relayed);
+        }
         if self.header_is_too_large {
             return Err(Reason::HeaderTooLarge);
-        }
-        if self.origin == Origin::ThisMachine && on_relayed == OnRelayed::Pass && policy::is_relayed(&self.headers) {
-            return Err(Reason::Relayed);
         }
         policy::author_domain(&self.headers)
     }

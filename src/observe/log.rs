@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -21,6 +21,9 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// Lines written at once, at most.
 const BATCH: usize = 1000;
+
+/// How long the end of the program waits for the last lines: whoever reads them may have stopped reading.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +51,12 @@ pub struct Logger {
     dropped: Arc<AtomicU64>,
 }
 
-/// Ends the log thread, all lines written, when dropped.
+/// Ends the log thread when dropped, all lines written if they can be within [`LAST_LINES`].
 #[derive(Debug)]
 pub struct LogGuard {
     queue: Sender<Order>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing is ever sent: it ends with the thread.
+    ended: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -66,9 +70,13 @@ pub fn start(target: Target, level: Level, queue: usize) -> io::Result<(Logger, 
     let (sender, receiver) = bounded(queue.max(1));
     let dropped = Arc::new(AtomicU64::new(0));
     let lost = Arc::clone(&dropped);
-    let thread = thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver, target, &lost))?;
+    let (alive, ended) = bounded(0);
+    thread::Builder::new().name("log".into()).spawn(move || {
+        write_lines(&receiver, target, &lost);
+        drop(alive);
+    })?;
     let logger = Logger { queue: sender.clone(), level, dropped };
-    Ok((logger, LogGuard { queue: sender, thread: Some(thread) }))
+    Ok((logger, LogGuard { queue: sender, ended }))
 }
 
 impl Logger {
@@ -90,10 +98,9 @@ impl Logger {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        // Nothing is left to report to if the thread is gone.
-        let _ = self.queue.send(Order::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // Nothing is left to report to if the thread is gone, or stuck.
+        if self.queue.send_timeout(Order::Stop, LAST_LINES).is_ok() {
+            let _ = self.ended.recv_timeout(LAST_LINES);
         }
     }
 }
@@ -129,7 +136,6 @@ fn write_lines(queue: &Receiver<Order>, mut target: Target, dropped: &AtomicU64)
         let lost = dropped.swap(0, Ordering::Relaxed);
         let mut stopping = false;
         text.clear();
-        let mut unsent = 0;
         let lines = batch.drain(..).filter_map(|order| match order {
             Order::Write(line) => Some(line),
             Order::Stop => {
@@ -137,22 +143,36 @@ fn write_lines(queue: &Receiver<Order>, mut target: Target, dropped: &AtomicU64)
                 None
             }
         });
-        for line in lines.chain((lost > 0).then(|| lines_dropped(lost))) {
-            match &mut target {
-                Target::Stderr(Form::Text) => line.write_text(&mut text),
-                Target::Stderr(Form::Json) => line.write_json(&mut text),
-                Target::Journald(journal) => unsent += u64::from(journal.send(&line).is_err()),
-            }
-        }
         // A full log disk must not stop mail: what cannot be written is counted and reported when it can be again.
-        if !text.is_empty() && io::stderr().lock().write_all(text.as_bytes()).is_err() {
-            unsent += text.lines().count() as u64;
-        }
+        let unsent = write_batch(&mut target, lines, lost, &mut text);
         dropped.fetch_add(unsent, Ordering::Relaxed);
         if stopping {
             return;
         }
     }
+}
+
+/// Writes lines, and how many were lost before them; returns how many are lost now.
+fn write_batch(target: &mut Target, lines: impl Iterator<Item = Line>, lost: u64, text: &mut String) -> u64 {
+    let mut unsent = 0;
+    // The last line stands for all that were lost before: if it is lost too, they still are to be told of.
+    let lines = lines.map(|line| (line, 1)).chain((lost > 0).then(|| (lines_dropped(lost), lost)));
+    let mut in_text = 0;
+    for (line, stands_for) in lines {
+        match target {
+            Target::Stderr(Form::Text) => line.write_text(text),
+            Target::Stderr(Form::Json) => line.write_json(text),
+            Target::Journald(journal) => {
+                unsent += if journal.send(&line).is_err() { stands_for } else { 0 };
+                continue;
+            }
+        }
+        in_text += stands_for;
+    }
+    if !text.is_empty() && io::stderr().lock().write_all(text.as_bytes()).is_err() {
+        unsent += in_text;
+    }
+    unsent
 }
 
 fn lines_dropped(count: u64) -> Line {
@@ -166,10 +186,49 @@ fn lines_dropped(count: u64) -> Line {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use crossbeam_channel::RecvTimeoutError;
+
     use super::*;
 
     fn line(level: Level) -> Line {
         Line { at: jiff::Timestamp::UNIX_EPOCH, level, message: "message".into(), fields: Vec::new() }
+    }
+
+    #[test]
+    fn lines_lost_before_are_still_counted_when_that_cannot_be_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let mut target = Target::Journald(Journal::connect_to(&path).unwrap());
+        assert_eq!(
+            write_batch(&mut target, [line(Level::INFO), line(Level::INFO)].into_iter(), 5, &mut String::new()),
+            0
+        );
+        drop(journald);
+        assert_eq!(
+            write_batch(&mut target, [line(Level::INFO), line(Level::INFO)].into_iter(), 5, &mut String::new()),
+            7
+        );
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_log_that_nobody_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let _deaf = UnixDatagram::bind(&path).unwrap();
+        let (logger, guard) = start(Target::Journald(Journal::connect_to(&path).unwrap()), Level::INFO, 1).unwrap();
+        while logger.dropped.load(Ordering::Relaxed) < 10_000 {
+            logger.line(line(Level::INFO));
+        }
+        let (ended, has_ended) = bounded::<()>(0);
+        thread::spawn(move || {
+            drop(guard);
+            drop(ended);
+        });
+        let end = has_ended.recv_timeout(3 * LAST_LINES);
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected), "it waits for ever");
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Tally {
         self.reasons[decision.reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a message signed with keys that the store could not confirm in time.
+    /// Counts a message judged by keys that the store did not confirm.
     pub fn count_stale_keys(&self) {
         self.stale_keys.fetch_add(1, Ordering::Relaxed);
     }
@@ -34,7 +34,7 @@ impl Tally {
         self.reasons[reason as usize].load(Ordering::Relaxed)
     }
 
-    /// Messages signed with keys that the store could not confirm in time.
+    /// Messages judged by keys that the store did not confirm.
     pub fn stale_keys(&self) -> u64 {
         self.stale_keys.load(Ordering::Relaxed)
     }

@@ -97,7 +97,7 @@ pub enum Reason {
     UnparsableFrom,
     /// The authors in From belong to several domains.
     SeveralDomains,
-    /// The header is over the limits on octets or fields.
+    /// The header is over the limits on octets or fields, or has so many fields to sign that no MTA takes the signature.
     HeaderTooLarge,
     /// The signing queue did not take or finish the message within its deadline.
     Overload,

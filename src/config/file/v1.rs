@@ -210,7 +210,8 @@ pub struct Timeouts {
     pub command: Option<Period>,
     /// For the MTA to take a reply. It is waiting for it.
     pub write: Option<Period>,
-    /// For messages in progress when the daemon is told to stop; the rest are cut off, and their clients keep them. Less than the unit's
+    /// For messages in progress when the daemon is told to stop; the rest are cut off, and the MTA does with them as it is
+    /// told for a filter that fails (`milter_default_action`): tempfail keeps them. Less than the unit's
     /// `TimeoutStopSec=`.
     pub drain: Option<Period>,
 }

@@ -22,6 +22,8 @@ pub struct DomainKeys {
     pub unusable: Vec<UnusableKey>,
     /// What the store has of the domain. With [`Presence::Active`] one of the two lists has something.
     pub presence: Presence,
+    /// Why this is only what was known before: the store could not be read when it was last asked.
+    pub unconfirmed: Option<Arc<StoreError>>,
 }
 
 /// A key that signs.
@@ -56,6 +58,8 @@ pub(super) struct Entry {
     pub(super) succeeded: Instant,
     /// When it was last tried.
     pub(super) tried: Instant,
+    /// What that came to, if not to success.
+    pub(super) failure: Option<Arc<StoreError>>,
     pub(super) keys: Box<[EntryKey]>,
     pub(super) unusable: Box<[UnusableKey]>,
 }
@@ -74,7 +78,8 @@ impl Entry {
         const OVERHEAD: usize = 96;
         let keys: usize = self.keys.iter().map(|key| size_of::<EntryKey>() + key.selector.as_str().len() + 16).sum();
         let unusable = self.unusable.len() * (size_of::<UnusableKey>() + size_of::<StoreError>() + 256);
-        (size_of::<Self>() + domain.as_str().len() + keys + unusable + OVERHEAD) as u64
+        let failure = self.failure.as_ref().map_or(0, |_| size_of::<StoreError>() + 256);
+        (size_of::<Self>() + domain.as_str().len() + keys + unusable + failure + OVERHEAD) as u64
     }
 }
 

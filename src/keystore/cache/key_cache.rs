@@ -118,8 +118,8 @@ impl<S: KeyStore> KeyCache<S> {
     /// Calls for one domain wait for each other, and for what the first found out. `now` is the time of the call.
     ///
     /// # Errors
-    /// If the store cannot be read and nothing is known, or nothing younger than `max_staleness`. Keys that cannot be
-    /// read are no error: they are listed as unusable.
+    /// If the store cannot be read and nothing is known, or nothing younger than `max_staleness`; what is known and
+    /// younger is returned as unconfirmed. Keys that cannot be read are no error: they are listed as unusable.
     pub fn load(&self, domain: &DomainName, now: Instant) -> Result<Arc<DomainKeys>, StoreError> {
         let turn = self.hasher.hash_one(domain) as usize % TURNS;
         let _turn = self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,8 +143,9 @@ impl<S: KeyStore> KeyCache<S> {
                     && let Some(keys) = self.assemble(domain, &entry)
                 {
                     self.counters.failures_bridged.count();
-                    self.keep(domain, Entry { tried: now, ..Entry::clone(&entry) });
-                    return Ok(Arc::new(keys));
+                    let failure = Some(Arc::new(error));
+                    self.keep(domain, Entry { tried: now, failure: failure.clone(), ..Entry::clone(&entry) });
+                    return Ok(Arc::new(DomainKeys { unconfirmed: failure, ..keys }));
                 }
                 self.counters.failures.count();
                 Err(error)
@@ -197,6 +198,7 @@ impl<S: KeyStore> KeyCache<S> {
             keys: entry.keys.iter().map(key).collect::<Option<_>>()?,
             unusable: entry.unusable.to_vec(),
             presence: entry.presence,
+            unconfirmed: entry.failure.clone(),
         })
     }
 
@@ -214,7 +216,8 @@ impl<S: KeyStore> KeyCache<S> {
             && let Some(keys) = self.assemble(domain, entry)
         {
             self.counters.revalidations.count();
-            return Ok((keys, Entry { succeeded: now, tried: now, ..entry.clone() }));
+            let keys = DomainKeys { unconfirmed: None, ..keys };
+            return Ok((keys, Entry { succeeded: now, tried: now, failure: None, ..entry.clone() }));
         }
         let (keys, stamp) = self.read_keys(domain, stamp)?;
         let entry = Entry {
@@ -222,6 +225,7 @@ impl<S: KeyStore> KeyCache<S> {
             stamp,
             succeeded: now,
             tried: now,
+            failure: None,
             keys: keys.keys.iter().map(EntryKey::of).collect(),
             unusable: keys.unusable.clone().into(),
         };
@@ -251,7 +255,8 @@ impl<S: KeyStore> KeyCache<S> {
         let manifest = self.store.manifest(domain)?;
         self.counters.loads.count();
         let presence = manifest.as_ref().map_or(Presence::NoSuchDomain, |manifest| manifest.presence());
-        let mut found = DomainKeys { domain: domain.clone(), keys: Vec::new(), unusable: Vec::new(), presence };
+        let (keys, unusable) = (Vec::new(), Vec::new());
+        let mut found = DomainKeys { domain: domain.clone(), keys, unusable, presence, unconfirmed: None };
         let Some(manifest) = manifest else { return Ok(found) };
         let mut bindings: Vec<&Binding> = manifest.signing().collect();
         bindings.sort_by_key(|binding| insertion_order(binding));

@@ -165,15 +165,21 @@ fn while_the_store_is_away_what_is_known_signs_for_an_hour_and_no_longer() {
     cache.load(&example, start).unwrap();
     *cache.store().is_away.lock().unwrap() = Some(io::ErrorKind::PermissionDenied);
     let late = start + Duration::from_secs(3599);
-    assert_eq!(cache.load(&example, late).unwrap().keys.len(), 1);
-    assert!(matches!(cache.cached(&example, late), Cached::Fresh(_)), "not every message tries again");
+    let bridged = cache.load(&example, late).unwrap();
+    assert_eq!(bridged.keys.len(), 1);
+    let cause = bridged.unconfirmed.as_deref();
+    assert!(matches!(cause, Some(StoreError::PermissionDenied { .. })), "what is wrong is told at once: {cause:?}");
+    let Cached::Fresh(keys) = cache.cached(&example, late) else { panic!("every message tries again") };
+    assert!(keys.unconfirmed.is_some(), "what is tried just now is not confirmed by that");
     let too_late = start + Duration::from_secs(3600);
     assert!(matches!(cache.cached(&example, too_late), Cached::Unknown));
     assert!(matches!(cache.load(&example, too_late), Err(StoreError::PermissionDenied { .. })));
     let statistics = cache.statistics();
     assert_eq!((statistics.failures_bridged, statistics.failures), (1, 1));
     *cache.store().is_away.lock().unwrap() = None;
-    assert_eq!(cache.load(&example, too_late).unwrap().keys.len(), 1);
+    let keys = cache.load(&example, too_late).unwrap();
+    assert!(keys.keys.len() == 1 && keys.unconfirmed.is_none());
+    assert!(matches!(cache.cached(&example, too_late), Cached::Fresh(keys) if keys.unconfirmed.is_none()));
 }
 
 #[test]
