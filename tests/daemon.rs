@@ -335,6 +335,8 @@ fn sockets_passed_by_the_service_manager_are_served() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(signatures(&verdict), 2);
+    let log = fs::read_to_string(scratch.join("log")).unwrap();
+    assert!(log.contains(&format!("listening listener=unix:{}\n", path.display())), "{log}");
     assert!(UnixStream::connect(&path).is_err());
 }
 

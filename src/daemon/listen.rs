@@ -252,10 +252,13 @@ impl Passed {
                 continue;
             }
             let io = |source| ListenError::io(&listener.address, source);
-            let acceptor = if let Ok(socket) = self.sockets.take_unix_listener(at) {
+            // Logs name the socket itself, if it has a name.
+            let (acceptor, address) = if let Ok(socket) = self.sockets.take_unix_listener(at) {
                 let Some(socket) = socket else { continue };
+                let path = socket.local_addr().map_err(io)?.as_pathname().map(Path::to_owned);
                 socket.set_nonblocking(true).map_err(io)?;
-                Acceptor::Unix(tokio::net::UnixListener::from_std(socket).map_err(io)?)
+                let acceptor = Acceptor::Unix(tokio::net::UnixListener::from_std(socket).map_err(io)?);
+                (acceptor, path.map_or_else(|| listener.address.clone(), ListenAddress::Unix))
             } else if let Ok(socket) = self.sockets.take_tcp_listener(at) {
                 let Some(socket) = socket else { continue };
                 let address = ListenAddress::Inet(socket.local_addr().map_err(io)?);
@@ -263,11 +266,12 @@ impl Passed {
                     return Err(ListenError::OpenToAll { address });
                 }
                 socket.set_nonblocking(true).map_err(io)?;
-                Acceptor::Tcp(tokio::net::TcpListener::from_std(socket).map_err(io)?)
+                (Acceptor::Tcp(tokio::net::TcpListener::from_std(socket).map_err(io)?), address)
             } else {
                 return Err(ListenError::UnfitSocket { name: given.to_owned() });
             };
-            adopted.push(Listening { acceptor, listener: listener.clone(), _file: None });
+            let listener = Listener { address, ..listener.clone() };
+            adopted.push(Listening { acceptor, listener, _file: None });
         }
         if adopted.is_empty() {
             return Err(ListenError::NotPassed { address: listener.address.clone() });
