@@ -91,18 +91,23 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let cache = KeyCache::new(store, cache_options(&config.keys));
     let filter = Filter {
         keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
-        pool: SigningPool::start(config.limits.signing_threads.on(cores).get(), config.limits.signing_queue.get())?,
+        pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
         tally: Tally::default(),
         logger,
         clock,
         config: ArcSwap::from_pointee(config),
     };
     let runtime = Builder::new_multi_thread()
-        .worker_threads(filter.config.load().limits.runtime_threads.on(cores).get())
+        .worker_threads(filter.config.load().limits.runtime_threads.or(quarter(cores)).get())
         .thread_name("milter")
         .enable_all()
         .build()?;
     runtime.block_on(Daemon { filter: Arc::new(filter), arguments }.run())
+}
+
+/// A quarter, at least one.
+fn quarter(cores: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::new(cores.get() / 4).unwrap_or(NonZeroUsize::MIN)
 }
 
 struct Daemon<S> {
@@ -238,10 +243,10 @@ async fn accept<S: KeyStore + 'static>(
         let Ok(place) = place else { return };
         let frame_limit = u32::try_from(filter.config.load().limits.frame).unwrap_or(u32::MAX);
         let session = Session::new(SessionOptions { frame_limit, ..options.clone() });
-        let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener), phases.clone());
-        let alive = alive.clone();
+        let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener));
+        let (alive, phase) = (alive.clone(), phases.clone());
         tokio::spawn(async move {
-            connection.serve(from).await;
+            connection.serve(from, phase).await;
             drop((place, alive));
         });
     }
