@@ -308,6 +308,8 @@ fn what_cannot_be_signed_is_named_with_its_reason() {
     fails(&sign("From: a@example.com\r\nFrom: b@example.com\r\n\r\n"), 1, &["several_from"]);
     fails(&sign("From: a@example.net\r\n\r\n"), 1, &["no_key", "example.net", "generate"]);
     fails(&sign("From: nobody\r\n\r\n"), 1, &["unparsable_from"]);
+    let many = "Comments: x\r\n".repeat(1000);
+    fails(&sign(&format!("From: a@example.com\r\n{many}\r\n")), 1, &["header_too_large", "limits.header_fields"]);
 }
 
 #[test]

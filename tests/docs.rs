@@ -173,13 +173,12 @@ fn every_command_that_is_shown_can_be_typed() {
             let line = line.split(" #").next().unwrap();
             for part in line.split(['|', ';', '<', '>']).flat_map(|part| part.split("&&")) {
                 let words: Vec<_> = part.split_whitespace().map(|word| word.trim_matches('\'')).collect();
-                let Some(at) = words.iter().rposition(|word| *word == "waxseal" || word.ends_with("release/waxseal"))
-                else {
-                    continue;
+                let is_waxseal = |word: &&str| *word == "waxseal" || *word == "target/release/waxseal";
+                let at = match words.first() {
+                    Some(&"setpriv") => words.iter().rposition(is_waxseal),
+                    first => first.filter(|word| is_waxseal(word)).map(|_| 0),
                 };
-                if words[..at].contains(&"install") {
-                    continue;
-                }
+                let Some(at) = at else { continue };
                 let parsed = CommandLine::command().try_get_matches_from(&words[at..]);
                 assert!(parsed.is_ok(), "{}: {part}\n{}", path.display(), parsed.unwrap_err());
                 seen.insert(words[at + 1..].iter().find(|word| !word.starts_with('-')).map(|word| word.to_string()));
@@ -204,6 +203,28 @@ fn every_file_of_the_repository_that_is_typed_is_there() {
         }
     }
     assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn accounts_and_paths_are_those_of_the_units() {
+    let guide = read("docs/operating.md");
+    let sysusers = read("systemd/waxseal.sysusers.conf");
+    for line in sysusers.lines().filter(|line| line.starts_with("u ") || line.starts_with("g ")) {
+        let account = line.split_whitespace().nth(1).unwrap();
+        assert!(guide.contains(&format!("`{account}`")), "docs/operating.md lacks the account {account}");
+    }
+    let socket = read("systemd/waxseald.socket");
+    let setting = |name: &str| socket.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    assert!(guide.contains(&format!("`{}`", setting("ListenStream="))));
+    assert!(guide.contains(&format!("usermod -aG {} postfix", setting("SocketGroup="))));
+
+    // And what init prints for the unit's socket.
+    let dir = tempfile::tempdir().unwrap();
+    let output =
+        waxseal(&["init", "--dir", dir.path().to_str().unwrap(), "--listen", "systemd", "--yes", "a.example"], b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(&format!("smtpd_milters = unix:{}\n", setting("ListenStream="))), "{said}");
+    assert!(said.contains("systemctl enable --now waxseald.socket waxseald.service"), "{said}");
 }
 
 #[test]

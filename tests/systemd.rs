@@ -34,3 +34,44 @@ fn the_units_hold_nothing_that_systemd_does_not_know() {
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
 }
+
+/// docs/operating.md, typed as root with a narrow umask, on a copy of /etc that nobody else sees; the store made by
+/// systemd-tmpfiles, then by `init` alone.
+const INSTALLATION: &str = r#"
+set -eu
+units=$1 waxseal=$2
+umask 077
+mount -t tmpfs -o mode=0755 tmpfs /mnt
+cp -a /etc /mnt/etc
+mount --bind /mnt/etc /etc
+mount -t tmpfs -o mode=0755 tmpfs /run
+rm -rf /etc/waxseal
+systemd-sysusers "$units/waxseal.sysusers.conf"
+systemd-tmpfiles --create "$units/waxseal.tmpfiles.conf"
+install -m 0755 "$waxseal" /mnt/waxseal
+as_daemon() { setpriv --reuid waxseal --regid waxseal --init-groups /mnt/waxseal "$@"; }
+for store in made missing; do
+    [ "$store" = made ] || rm -rf /etc/waxseal
+    /mnt/waxseal init --yes --listen unix:/run/waxseal/milter.sock example.com
+    /mnt/waxseal activate --yes example.com
+    as_daemon show example.com
+    as_daemon config check
+    [ "$(stat -c %U:%G:%a /etc/waxseal/keys/domains/example.com/manifest.json)" = waxseal-keys:waxseal:640 ]
+    grep 'group = "waxseal-milter"' /etc/waxseal/waxseal.toml
+done
+"#;
+
+#[test]
+#[ignore = "needs root, systemd-sysusers and systemd-tmpfiles; tests/run-all installs them"]
+fn the_installation_of_the_guide_ends_with_keys_that_the_daemon_can_read() {
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", INSTALLATION, "sh"])
+        .arg(units)
+        .arg(env!("CARGO_BIN_EXE_waxseal"))
+        .output()
+        .expect("unshare is missing: run tests/run-all, or install Debian's package util-linux");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("0 errors, 0 warnings").count(), 2, "{said}");
+}

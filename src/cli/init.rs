@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -26,6 +27,9 @@ const PORT: u16 = 8892;
 const KEY_OWNER: &str = "waxseal-keys";
 const KEY_READERS: &str = "waxseal";
 const SOCKET_USERS: &str = "waxseal-milter";
+
+/// ListenStream= of systemd/waxseald.socket.
+const UNIT_SOCKET: &str = "/run/waxseal/milter.sock";
 
 /// Postfix' queue directory, where Debian's is chrooted.
 const POSTFIX_QUEUE: &str = "/var/spool/postfix";
@@ -89,7 +93,8 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
         bail!("nothing was written; answer y on a terminal, or add --yes");
     }
 
-    fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    make_directory(&dir, access)
+        .with_context(|| format!("{} cannot be made; run this as root, or choose another with --dir", dir.display()))?;
     let store = make_store(&keys, access)?;
     let mut records = Vec::new();
     for domain in &domains {
@@ -151,6 +156,18 @@ fn access() -> Access {
     }
 }
 
+/// Makes the directory of configuration and store. One of two users can be entered by the daemon's, whatever the umask.
+fn make_directory(dir: &Path, access: Access) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    match access {
+        Access::OneUser => Ok(()),
+        Access::TwoUsers { .. } => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)),
+    }
+}
+
 /// Makes the store, or takes the one that is there: systemd-tmpfiles made it, or an init that was cut short.
 fn make_store(keys: &Path, access: Access) -> Result<Directory, StoreError> {
     match Directory::create(keys, access) {
@@ -200,7 +217,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(text.as_bytes())?;
         // It holds no secret, and the daemon's user must read it.
-        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path).map_err(|error| error.error)?;
         Ok(())
@@ -238,12 +255,8 @@ fn write_mta_lines(out: &mut dyn Write, listen: &ListenAddress, access: Access) 
             let seen = path.strip_prefix(POSTFIX_QUEUE).unwrap_or(path);
             (format!("unix:{}", seen.display()), format!("local:{}", path.display()))
         }
-        ListenAddress::Systemd(_) => {
-            return writeln!(
-                out,
-                "\n{STRONG}4. Tell the MTA{STRONG:#} the socket of waxseald.socket; see docs/operating.md"
-            );
-        }
+        // Where the shipped waxseald.socket listens.
+        ListenAddress::Systemd(_) => return write_mta_lines(out, &ListenAddress::Unix(UNIT_SOCKET.into()), access),
     };
     writeln!(out, "\n{STRONG}4. Tell the MTA.{STRONG:#} Postfix, in main.cf (then: postfix reload):\n")?;
     writeln!(out, "  smtpd_milters = {postfix}")?;

@@ -72,6 +72,10 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 
 /// The keys the daemon would sign with, or an error that says why it would not.
 fn find_keys(args: &Args, config: &Config, store: Directory, headers: &Headers) -> anyhow::Result<Arc<DomainKeys>> {
+    let limits = &config.limits;
+    if headers.octets() as u64 > limits.header_bytes || headers.len() > limits.header_fields.get() {
+        bail!("{}: {}", Reason::HeaderTooLarge, Reason::HeaderTooLarge.remedy());
+    }
     let author = match &args.domain {
         Some(domain) => domain.clone(),
         None => match policy::author_domain(headers) {

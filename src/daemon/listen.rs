@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -252,12 +253,15 @@ impl Passed {
                 continue;
             }
             let io = |source| ListenError::io(&listener.address, source);
+            let unfit = || ListenError::UnfitSocket { name: given.to_owned() };
             let acceptor = if let Ok(socket) = self.sockets.take_unix_listener(at) {
                 let Some(socket) = socket else { continue };
+                is_listening(&socket).then_some(()).ok_or_else(unfit)?;
                 socket.set_nonblocking(true).map_err(io)?;
                 Acceptor::Unix(tokio::net::UnixListener::from_std(socket).map_err(io)?)
             } else if let Ok(socket) = self.sockets.take_tcp_listener(at) {
                 let Some(socket) = socket else { continue };
+                is_listening(&socket).then_some(()).ok_or_else(unfit)?;
                 let address = ListenAddress::Inet(socket.local_addr().map_err(io)?);
                 if address.is_beyond_loopback() && listener.allow.is_empty() {
                     return Err(ListenError::OpenToAll { address });
@@ -265,7 +269,7 @@ impl Passed {
                 socket.set_nonblocking(true).map_err(io)?;
                 Acceptor::Tcp(tokio::net::TcpListener::from_std(socket).map_err(io)?)
             } else {
-                return Err(ListenError::UnfitSocket { name: given.to_owned() });
+                return Err(unfit());
             };
             adopted.push(Listening { acceptor, listener: listener.clone(), _file: None });
         }
@@ -274,6 +278,11 @@ impl Passed {
         }
         Ok(adopted)
     }
+}
+
+/// Whether a socket takes connections; one that systemd passes with Accept=yes is a connection itself.
+fn is_listening(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
 }
 
 /// The file of a Unix socket; removed when dropped, if it is still the one we made.
@@ -313,6 +322,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_connection_is_no_listening_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("milter.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_listening(&listener));
+        let (client, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!is_listening(&client));
+    }
 
     #[test]
     fn a_socket_whose_listener_takes_nothing_is_in_use() {

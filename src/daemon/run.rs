@@ -158,10 +158,12 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let (order, orders) = bounded(1);
         let filter = Arc::clone(&self.filter);
         let arguments = self.arguments.clone();
+        // Of what needs a restart, this is what runs, whatever was read since.
+        let started = self.filter.config.load_full();
         thread::Builder::new().name("reload".into()).spawn(move || {
             for () in orders {
                 notify::reloading();
-                let reloaded = replace_config(&filter, &arguments);
+                let reloaded = replace_config(&filter, &arguments, &started);
                 let now = filter.clock.now();
                 notify::ready(&match reloaded {
                     Reloaded::Whole => format!("reloaded at {now:.0}"),
@@ -261,15 +263,14 @@ enum Reloaded {
     NotAtAll,
 }
 
-fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) -> Reloaded {
+fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments, started: &Config) -> Reloaded {
     match configuration::read(&arguments.config) {
         Ok((mut new, warnings)) => {
-            let old = filter.config.load_full();
             if !arguments.listen.is_empty() {
-                new.listeners = old.listeners.clone();
+                new.listeners = started.listeners.clone();
             }
             report(&warnings);
-            for setting in old.needs_restart(&new) {
+            for setting in started.needs_restart(&new) {
                 tracing::warn!(setting, "this change takes hold at the next restart");
             }
             filter.config.store(Arc::new(new));
