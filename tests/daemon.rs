@@ -336,7 +336,7 @@ fn sockets_passed_by_the_service_manager_are_served() {
     child.wait().unwrap();
     assert_eq!(signatures(&verdict), 2);
     let log = fs::read_to_string(scratch.join("log")).unwrap();
-    assert!(log.contains(&format!("listening listener=unix:{}\n", path.display())), "{log}");
+    assert!(log.contains(&format!("\"listening\",\"listener\":\"unix:{}\"", path.display())), "{log}");
     assert!(UnixStream::connect(&path).is_err());
 }
 

@@ -163,6 +163,21 @@ fn a_reload_of_a_bad_configuration_keeps_the_old_one_and_says_why() {
 }
 
 #[test]
+fn each_reload_says_what_still_needs_a_restart() {
+    let scratch = Scratch::new("reload");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start(&scratch);
+    let queue = "[limits]\nsigning_queue = 7\n";
+    for (round, (settings, warnings)) in [(queue, 1), (queue, 2), ("", 2)].into_iter().enumerate() {
+        installation.configure(&format!("{}{settings}", daemon.listener()));
+        daemon.reload();
+        daemon.wait_for_log("configuration reloaded", round + 1);
+        let log = daemon.server.output();
+        assert_eq!(log.matches("next restart").count(), warnings, "after reload {round}:\n{log}");
+    }
+}
+
+#[test]
 fn a_reload_changes_at_once_what_is_done_with_relayed_mail() {
     let scratch = Scratch::new("reload");
     let installation = Installation::new(&scratch);

@@ -103,8 +103,8 @@ impl Default for Limits {
             frame: MIB,
             signing_queue: at_least_one(1_000),
             queue_deadline: Duration::from_secs(5),
-            signing_threads: Threads::PerCore,
-            runtime_threads: Threads::PerCore,
+            signing_threads: Threads::Automatic,
+            runtime_threads: Threads::Automatic,
         }
     }
 }

@@ -180,17 +180,17 @@ pub struct Limits {
 /// How many threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// As many as there are cores.
-    PerCore,
+    /// As many as suit the machine.
+    Automatic,
     /// This many.
     Count(NonZeroUsize),
 }
 
 impl Threads {
-    /// How many that is on a machine with so many cores.
-    pub fn on(self, cores: NonZeroUsize) -> NonZeroUsize {
+    /// The number given, or this one.
+    pub fn or(self, automatic: NonZeroUsize) -> NonZeroUsize {
         match self {
-            Self::PerCore => cores,
+            Self::Automatic => automatic,
             Self::Count(count) => count,
         }
     }

@@ -256,7 +256,7 @@ impl<'de> Deserialize<'de> for Account {
 impl Serialize for Threads {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::PerCore => serializer.serialize_u64(0),
+            Self::Automatic => serializer.serialize_u64(0),
             Self::Count(count) => count.serialize(serializer),
         }
     }
@@ -264,7 +264,7 @@ impl Serialize for Threads {
 
 impl<'de> Deserialize<'de> for Threads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let threads = |number| Some(NonZeroUsize::new(number).map_or(Self::PerCore, Self::Count));
+        let threads = |number| Some(NonZeroUsize::new(number).map_or(Self::Automatic, Self::Count));
         counted(deserializer, "a number of threads, or 0 for as many as there are cores", threads)
     }
 }

@@ -4,11 +4,14 @@
 //! buffer of the thread; what is left of it when an answer must be waited for is copied, and only then.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::ReadBuf;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -54,7 +57,6 @@ pub(super) struct Connection<S> {
     rest: Vec<u8>,
     filter: Arc<Filter<S>>,
     listener: Arc<Listener>,
-    phase: watch::Receiver<Phase>,
 }
 
 /// How far the message is.
@@ -92,20 +94,14 @@ enum Broken {
 }
 
 impl<S: KeyStore + 'static> Connection<S> {
-    pub(super) fn new(
-        stream: Stream,
-        session: Session,
-        filter: Arc<Filter<S>>,
-        listener: Arc<Listener>,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, session: Session, filter: Arc<Filter<S>>, listener: Arc<Listener>) -> Self {
         let (out, rest) = (Vec::new(), Vec::new());
-        Self { stream, session, stage: Stage::Idle, peer: Peer::Unknown, out, rest, filter, listener, phase }
+        Self { stream, session, stage: Stage::Idle, peer: Peer::Unknown, out, rest, filter, listener }
     }
 
     /// Serves the connection to its end. A protocol error ends it with one line in the log.
-    pub(super) async fn serve(mut self, from: Option<SocketAddr>) {
-        let Err(broken) = self.converse().await else { return };
+    pub(super) async fn serve(mut self, from: Option<SocketAddr>, phase: watch::Receiver<Phase>) {
+        let Err(broken) = self.converse(phase).await else { return };
         let listener = self.listener.label();
         let from = from.map(|from| from.to_string());
         let from = from.as_deref().unwrap_or("unix");
@@ -117,9 +113,9 @@ impl<S: KeyStore + 'static> Connection<S> {
         }
     }
 
-    async fn converse(&mut self) -> Result<(), Broken> {
+    async fn converse(&mut self, mut phase: watch::Receiver<Phase>) -> Result<(), Broken> {
         loop {
-            let mut next = self.read()?;
+            let mut next = self.wait(&mut phase).await?;
             loop {
                 let answer = match next {
                     Next::Read => break,
@@ -144,19 +140,19 @@ impl<S: KeyStore + 'static> Connection<S> {
                 next = self.take(&rest)?;
             }
             self.flush().await?;
-            if !self.wait().await? {
-                return Ok(());
-            }
         }
     }
 
-    /// Reads and takes what the socket has.
-    fn read(&mut self) -> Result<Next, Broken> {
-        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
-            Ok(0) => Ok(Next::Close),
-            Ok(octets) => self.take(&scratch[..octets]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Read),
-            Err(error) => Err(error.into()),
+    /// Reads and takes what the socket has; pending until it has something. The thread's buffer is free again before
+    /// anything else can run on the thread.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, Broken>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(self.stream.poll_read(context, &mut buffer))?;
+            Poll::Ready(match buffer.filled() {
+                [] => Ok(Next::Close),
+                octets => self.take(octets),
+            })
         })
     }
 
@@ -261,11 +257,11 @@ impl<S: KeyStore + 'static> Connection<S> {
         Ok(())
     }
 
-    /// Waits until there is something to read; false when it is time to go instead.
-    async fn wait(&mut self) -> Result<bool, Broken> {
+    /// Waits for octets and takes them, or until it is time to go.
+    async fn wait(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<Next, Broken> {
         let leave_at = if self.session.is_idle() { Phase::Draining } else { Phase::Ending };
-        if *self.phase.borrow() >= leave_at {
-            return Ok(false);
+        if *phase.borrow() >= leave_at {
+            return Ok(Next::Close);
         }
         let timeouts = self.timeouts();
         let (limit, broken): (_, fn(Duration) -> Broken) = if self.session.agreement().is_none() {
@@ -276,17 +272,15 @@ impl<S: KeyStore + 'static> Connection<S> {
         } else {
             (timeouts.command, Broken::CommandTimeout)
         };
-        let phase = &mut self.phase;
-        let stream = &self.stream;
-        let readable = async {
+        let next = async {
             tokio::select! {
                 biased;
-                ready = stream.readable() => ready.map(|()| true),
+                next = poll_fn(|context| self.poll_read(context)) => next,
                 // The sender is gone only when the daemon is.
-                _ = phase.wait_for(|phase| *phase >= leave_at) => Ok(false),
+                _ = phase.wait_for(|phase| *phase >= leave_at) => Ok(Next::Close),
             }
         };
-        Ok(timeout(limit, readable).await.map_err(|_| broken(limit))??)
+        timeout(limit, next).await.map_err(|_| broken(limit))?
     }
 
     fn timeouts(&self) -> Timeouts {
@@ -366,9 +360,9 @@ mod tests {
         let (stream, _mta) = tokio::net::UnixStream::pair().unwrap();
         let (_sender, phase) = watch::channel(Phase::Running);
         let session = Session::new(SessionOptions::default());
-        let connection = Connection::new(Stream::Unix(stream), session, filter, listener, phase);
+        let connection = Connection::new(Stream::Unix(stream), session, filter, listener);
         // What a task of tokio's holds for it, beside a header of its own.
-        let octets = size_of_val(&connection.serve(None));
+        let octets = size_of_val(&connection.serve(None, phase));
         assert!(octets <= 2048, "{octets} octets");
     }
 

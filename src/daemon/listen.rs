@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -252,15 +253,18 @@ impl Passed {
                 continue;
             }
             let io = |source| ListenError::io(&listener.address, source);
+            let unfit = || ListenError::UnfitSocket { name: given.to_owned() };
             // Logs name the socket itself, if it has a name.
             let (acceptor, address) = if let Ok(socket) = self.sockets.take_unix_listener(at) {
                 let Some(socket) = socket else { continue };
+                is_listening(&socket).then_some(()).ok_or_else(unfit)?;
                 let path = socket.local_addr().map_err(io)?.as_pathname().map(Path::to_owned);
                 socket.set_nonblocking(true).map_err(io)?;
                 let acceptor = Acceptor::Unix(tokio::net::UnixListener::from_std(socket).map_err(io)?);
                 (acceptor, path.map_or_else(|| listener.address.clone(), ListenAddress::Unix))
             } else if let Ok(socket) = self.sockets.take_tcp_listener(at) {
                 let Some(socket) = socket else { continue };
+                is_listening(&socket).then_some(()).ok_or_else(unfit)?;
                 let address = ListenAddress::Inet(socket.local_addr().map_err(io)?);
                 if address.is_beyond_loopback() && listener.allow.is_empty() {
                     return Err(ListenError::OpenToAll { address });
@@ -268,7 +272,7 @@ impl Passed {
                 socket.set_nonblocking(true).map_err(io)?;
                 (Acceptor::Tcp(tokio::net::TcpListener::from_std(socket).map_err(io)?), address)
             } else {
-                return Err(ListenError::UnfitSocket { name: given.to_owned() });
+                return Err(unfit());
             };
             let listener = Listener { address, ..listener.clone() };
             adopted.push(Listening { acceptor, listener, _file: None });
@@ -278,6 +282,11 @@ impl Passed {
         }
         Ok(adopted)
     }
+}
+
+/// Whether a socket takes connections; one that systemd passes with Accept=yes is a connection itself.
+fn is_listening(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
 }
 
 /// The file of a Unix socket; removed when dropped, if it is still the one we made.
@@ -317,6 +326,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_connection_is_no_listening_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("milter.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_listening(&listener));
+        let (client, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!is_listening(&client));
+    }
 
     #[test]
     fn a_socket_whose_listener_takes_nothing_is_in_use() {

@@ -91,18 +91,23 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let cache = KeyCache::new(store, cache_options(&config.keys));
     let filter = Filter {
         keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
-        pool: SigningPool::start(config.limits.signing_threads.on(cores).get(), config.limits.signing_queue.get())?,
+        pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
         tally: Tally::default(),
         logger,
         clock,
         config: ArcSwap::from_pointee(config),
     };
     let runtime = Builder::new_multi_thread()
-        .worker_threads(filter.config.load().limits.runtime_threads.on(cores).get())
+        .worker_threads(filter.config.load().limits.runtime_threads.or(quarter(cores)).get())
         .thread_name("milter")
         .enable_all()
         .build()?;
     runtime.block_on(Daemon { filter: Arc::new(filter), arguments }.run())
+}
+
+/// A quarter, at least one.
+fn quarter(cores: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::new(cores.get() / 4).unwrap_or(NonZeroUsize::MIN)
 }
 
 struct Daemon<S> {
@@ -153,10 +158,12 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let (order, orders) = bounded(1);
         let filter = Arc::clone(&self.filter);
         let arguments = self.arguments.clone();
+        // Of what needs a restart, this is what runs, whatever was read since.
+        let started = self.filter.config.load_full();
         thread::Builder::new().name("reload".into()).spawn(move || {
             for () in orders {
                 notify::reloading();
-                let reloaded = replace_config(&filter, &arguments);
+                let reloaded = replace_config(&filter, &arguments, &started);
                 let now = filter.clock.now();
                 notify::ready(&match reloaded {
                     Reloaded::Whole => format!("reloaded at {now:.0}"),
@@ -238,10 +245,10 @@ async fn accept<S: KeyStore + 'static>(
         let Ok(place) = place else { return };
         let frame_limit = u32::try_from(filter.config.load().limits.frame).unwrap_or(u32::MAX);
         let session = Session::new(SessionOptions { frame_limit, ..options.clone() });
-        let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener), phases.clone());
-        let alive = alive.clone();
+        let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener));
+        let (alive, phase) = (alive.clone(), phases.clone());
         tokio::spawn(async move {
-            connection.serve(from).await;
+            connection.serve(from, phase).await;
             drop((place, alive));
         });
     }
@@ -256,15 +263,14 @@ enum Reloaded {
     NotAtAll,
 }
 
-fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments) -> Reloaded {
+fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments, started: &Config) -> Reloaded {
     match configuration::read(&arguments.config) {
         Ok((mut new, warnings)) => {
-            let old = filter.config.load_full();
             if !arguments.listen.is_empty() {
-                new.listeners = old.listeners.clone();
+                new.listeners = started.listeners.clone();
             }
             report(&warnings);
-            for setting in old.needs_restart(&new) {
+            for setting in started.needs_restart(&new) {
                 tracing::warn!(setting, "this change takes hold at the next restart");
             }
             filter.config.store(Arc::new(new));

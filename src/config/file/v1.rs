@@ -195,7 +195,8 @@ pub struct Limits {
     /// Threads that make RSA signatures; 0 for as many as there are cores. They do nothing but compute, so more gain
     /// nothing. A change needs a restart.
     pub signing_threads: Option<Threads>,
-    /// Threads that talk to MTAs; 0 for as many as there are cores. A change needs a restart.
+    /// Threads that talk to MTAs; 0 for a quarter of the cores, at least one. To take a message costs a tenth of what an RSA
+    /// signature costs, and threads that wait cost switches. A change needs a restart.
     pub runtime_threads: Option<Threads>,
 }
 
