@@ -385,6 +385,7 @@ fn wrong_words_and_files_are_usage_errors_with_a_next_step() {
     fails(&house.run(&["list"]), 2, &["waxseal.toml:3", "stroe", "store"]);
     let house = House::with(&["example.com"]);
     fails(&house.run(&["generate", "example.com", "--bits", "1024"]), 2, &["1024", "2048"]);
+    fails(&house.run(&["generate", "192.0.2.1"]), 2, &["192.0.2.1 is an address"]);
     fails(&house.run(&["show", "example.org"]), 1, &["example.org", "generate"]);
     fails(&house.run(&["record", "example.com", "--selector", "none"]), 1, &["no selector none"]);
 }

@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
 use super::output::{Format, write_json};
 use super::record::{self, PublishedRecord};
-use super::{Exit, Installation};
+use super::{Exit, Installation, UsageError};
 use crate::clock::Clock;
 use crate::dkim::{KeyKind, PrivateKey};
 use crate::files::configuration::DEFAULT_PATH;
@@ -73,6 +74,9 @@ impl KeyArgs {
 
     /// Makes keys for a domain and commits them; the manifest as committed, and the records of the new keys.
     pub(super) fn make(&self, store: &Directory, domain: &DomainName) -> anyhow::Result<Vec<PublishedRecord>> {
+        if domain.as_str().parse::<Ipv4Addr>().is_ok() {
+            return Err(UsageError(anyhow!("{domain} is an address; give the domain that stands in From")).into());
+        }
         let now = Clock::System.now();
         let date = TimeZone::UTC.to_datetime(now).date();
         let before = store.manifest(domain)?.unwrap_or_else(|| DomainManifest::new(domain.clone()));
