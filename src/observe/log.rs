@@ -51,7 +51,7 @@ pub struct Logger {
     dropped: Arc<AtomicU64>,
 }
 
-/// Ends the log thread when dropped, all lines written if they can be within [`LAST_LINES`].
+/// Ends the log thread when dropped, all lines written if they can be within `LAST_LINES`.
 #[derive(Debug)]
 pub struct LogGuard {
     queue: Sender<Order>,
