@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The relaxed form is a local affair: a white space octet goes when white space or CRLF follows it, else it is a
-//! space. [`WhiteSpace`] does that, and keeps at most two octets from one chunk to the next. What then is left to both
-//! forms is to leave out empty lines at the end: [`TrailingLines`] counts line ends until something follows them.
+//! space. `WhiteSpace` does that, and keeps at most two octets from one chunk to the next. What then is left to both
+//! forms is to leave out empty lines at the end: `TrailingLines` counts line ends until something follows them.
 //!
 //! Architecture invariant: CRLF is the only line end. A CR or LF alone is an ordinary octet, wherever chunks are cut.
 
