@@ -188,11 +188,15 @@ impl<S: KeyStore + 'static> Daemon<S> {
             tracing::warn!("messages were still in progress at the drain limit; their MTAs keep them");
         }
         let tally = &self.filter.tally;
+        let cache = self.filter.keys.cache().statistics();
         tracing::info!(
             signed = tally.of_action(Action::Sign),
             passed = tally.of_action(Action::Pass),
             deferred = tally.of_action(Action::Defer),
             refused = tally.of_action(Action::Refuse),
+            key_lookups = cache.hits + cache.stale + cache.misses,
+            key_lookups_from_memory = cache.hits + cache.stale,
+            keys_parsed = cache.keys_parsed,
             "stopped"
         );
     }

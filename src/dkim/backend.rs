@@ -164,6 +164,12 @@ pub(super) fn generate_rsa(bits: u32) -> Result<Zeroizing<Vec<u8>>, Refused> {
     Ok(key.to_pkcs8_der().map_err(|_| Refused)?.to_bytes())
 }
 
+/// Readies the calling thread for its first signature: RSA blinds with random numbers, and aws-lc takes some 50 ms to
+/// seed a thread's generator. What fails here will fail again, and be reported, when there is something to sign.
+pub fn ready_thread() {
+    let _ = SystemRandom::new().fill(&mut [0]);
+}
+
 /// Makes the 32 secret octets of an Ed25519 key.
 pub(super) fn generate_ed25519() -> Result<Zeroizing<[u8; 32]>, Refused> {
     let mut seed = Zeroizing::new([0; 32]);

@@ -148,7 +148,7 @@ fn work<S: KeyStore>(orders: &Receiver<Order>, under_way: &UnderWay, cache: &Key
                 continue;
             }
         }
-        let before = cache.cached(&domain, clock.monotonic());
+        let before = cache.peek(&domain, clock.monotonic());
         let loaded = cache.load(&domain, clock.monotonic());
         report(&domain, &before, &loaded);
         under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&domain);

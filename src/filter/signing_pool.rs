@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use crate::dkim::backend::ready_thread;
 use crate::dkim::{Prepared, SignatureError, SignatureField, SigningKey};
 
 /// A signature to be made: what it says, and the key that makes it.
@@ -65,6 +66,7 @@ impl SigningPool {
 }
 
 fn work(jobs: &Receiver<Job>) {
+    ready_thread();
     for job in jobs {
         // Nobody waits any more: the message has been deferred, and its signature would be wasted work.
         if job.done.is_closed() {

@@ -94,21 +94,31 @@ impl<S: KeyStore> KeyCache<S> {
     ///
     /// An entry whose check failed counts as fresh for another `revalidate_after`, lest every message try again.
     pub fn cached(&self, domain: &DomainName, now: Instant) -> Cached {
-        let known = self.domains.get(domain).and_then(|entry| Some((self.assemble(domain, &entry)?, entry)));
+        let cached = self.answer(domain, self.domains.get(domain), now);
+        match cached {
+            Cached::Fresh(_) => self.counters.hits.count(),
+            Cached::Stale(_) => self.counters.stale.count(),
+            Cached::Unknown => self.counters.misses.count(),
+        }
+        cached
+    }
+
+    /// The same for whoever only compares: not counted, and no sign that the domain is in use.
+    pub fn peek(&self, domain: &DomainName, now: Instant) -> Cached {
+        self.answer(domain, self.domains.peek(domain), now)
+    }
+
+    fn answer(&self, domain: &DomainName, entry: Option<Arc<Entry>>, now: Instant) -> Cached {
+        let known = entry.and_then(|entry| Some((self.assemble(domain, &entry)?, entry)));
         match known {
             Some((keys, entry)) if self.is_usable(&entry, now) => {
                 if self.is_fresh(&entry, now) {
-                    self.counters.hits.count();
                     Cached::Fresh(Arc::new(keys))
                 } else {
-                    self.counters.stale.count();
                     Cached::Stale(Arc::new(keys))
                 }
             }
-            _ => {
-                self.counters.misses.count();
-                Cached::Unknown
-            }
+            _ => Cached::Unknown,
         }
     }
 
