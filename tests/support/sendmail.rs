@@ -40,7 +40,7 @@ impl Sendmail {
         scratch.write("service.switch", "hosts files\naliases files\n");
         for (name, source) in [
             ("mta", daemon_configuration(port, submission_port, sink, seven_bit_sink)),
-            ("msp", submission_configuration(submission_port)),
+            ("msp", submission_configuration(port)),
         ] {
             let source = scratch.write(&format!("{name}.mc"), source);
             let compiled = tools::run(
@@ -164,8 +164,9 @@ R$+ < @ seven.test >\t$#smtp $@ [127.0.0.1] $: $1 < @ seven.test >
     )
 }
 
-/// The submission program adds a Received field, so its mail must come to the daemon that is trusted by its name.
-fn submission_configuration(submission_port: u16) -> String {
+/// As it comes with Sendmail: local mail goes to the daemon's ordinary port, with a Received field of the submission
+/// program's own, `(from user@host)`, by which it can be told from mail that was relayed.
+fn submission_configuration(port: u16) -> String {
     format!(
         "{COMMON}\
 define(`confRUN_AS_USER', `mail:mail')dnl
@@ -173,7 +174,7 @@ define(`confTRUSTED_USER', `mail')dnl
 define(`MSP_QUEUE_DIR', `/mnt/clientmqueue')dnl
 define(`STATUS_FILE', `/mnt/clientmqueue/status')dnl
 define(`confPID_FILE', `/mnt/clientmqueue/msp.pid')dnl
-define(`RELAY_MAILER_ARGS', `TCP $h {submission_port}')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {port}')dnl
 FEATURE(`msp', `[127.0.0.1]')dnl
 "
     )
