@@ -185,7 +185,9 @@ impl<S: KeyStore + 'static> Daemon<S> {
         if !all_ended {
             phase.send_replace(Phase::Ending);
             let _ = tokio::time::timeout(Duration::from_secs(1), ended.recv()).await;
-            tracing::warn!("messages were still in progress at the drain limit; their MTAs keep them");
+            tracing::warn!(
+                "messages were still in progress at the drain limit; their MTAs do as told for a filter that fails"
+            );
         }
         let tally = &self.filter.tally;
         let cache = self.filter.keys.cache().statistics();
