@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
 
+mod support;
+
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::with_input;
 use tempfile::TempDir;
 
 const MESSAGE: &str = "From: Joe <joe@example.com>\r\nTo: you@example.net\r\nSubject: hi\r\n\r\nHello\r\n";
@@ -84,16 +86,7 @@ impl House {
 }
 
 fn waxseal(args: &[&str], stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_waxseal"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that fails early reads nothing.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
+    with_input(Command::new(env!("CARGO_BIN_EXE_waxseal")).args(args), stdin)
 }
 
 fn stdout(output: &Output) -> String {

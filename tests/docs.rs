@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use clap::CommandFactory;
 use serde_json::Value;
+use support::with_input;
 use waxseal::cli::CommandLine;
 use waxseal::policy::{Decision, OnFailure, OnUnsignable, Reason};
 
@@ -245,17 +248,7 @@ fn every_recipe_that_is_named_is_in_the_justfile() {
 }
 
 fn waxseal(args: &[&str], stdin: &[u8]) -> Output {
-    use std::io::Write;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_waxseal"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Commands that read nothing may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
+    with_input(Command::new(env!("CARGO_BIN_EXE_waxseal")).args(args), stdin)
 }
 
 fn names(value: &Value, found: &mut BTreeSet<String>) {

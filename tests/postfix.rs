@@ -59,20 +59,6 @@ fn messages_for_postfix() -> Vec<Message> {
     message_set().into_iter().filter(|message| message.is_taken_by(Mta::Postfix)).collect()
 }
 
-/// Sends each message in a connection of its own, as its octets need it.
-fn send_all(port: u16, messages: &[Message]) {
-    for message in messages {
-        let transfer = if message.octets.ends_with(b"\r\n") { Transfer::Data } else { Transfer::Bdat };
-        let mut client = SmtpClient::connect(port);
-        let reply = client.send(message.sender, &recipient(message), &message.octets, transfer);
-        assert!(reply.is_positive(), "{}: {reply:?}", message.name);
-    }
-}
-
-fn recipient(message: &Message) -> String {
-    format!("{}@sink.test", message.name)
-}
-
 #[test]
 #[ignore = "needs root, Postfix, OpenDKIM and dkimpy; tests/run-all installs them"]
 fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_postfix() {
@@ -88,7 +74,7 @@ fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_postfix() {
     let mut messages = messages_for_postfix();
     // OpenDKIM does not find the keys of a domain written in U-labels.
     messages.retain(|message| message.name != "smtputf8");
-    send_all(postfix.port(), &messages);
+    send_all(Mta::Postfix, postfix.port(), &messages);
     sink.wait_for(messages.len());
     let passed = judge(&deliveries(&sink, &messages), Mta::Postfix, Header::Relaxed, opendkim.records(), 1);
     assert!(passed > 30, "only {passed} signatures passed");
@@ -99,7 +85,7 @@ fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_postfix() {
 fn the_message_set_verifies_after_postfix_with_relaxed_canonicalization() {
     let setup = Setup::new("");
     let messages = messages_for_postfix();
-    send_all(setup.postfix.port(), &messages);
+    send_all(Mta::Postfix, setup.postfix.port(), &messages);
     setup.judge(&messages, Header::Relaxed);
 }
 
@@ -108,7 +94,7 @@ fn the_message_set_verifies_after_postfix_with_relaxed_canonicalization() {
 fn the_message_set_verifies_after_postfix_with_simple_canonicalization() {
     let setup = Setup::new("[signing]\ncanonicalization = \"simple/simple\"\n");
     let messages = messages_for_postfix();
-    send_all(setup.postfix.port(), &messages);
+    send_all(Mta::Postfix, setup.postfix.port(), &messages);
     setup.judge(&messages, Header::Simple);
 }
 
@@ -195,7 +181,7 @@ fn mail_verifies_where_the_milter_is_reached_over_tcp() {
     let settings = format!("[[listener]]\nsocket = \"inet:{port}@127.0.0.1\"\n");
     let setup = Setup::with_postfix(&settings, Some(port), "");
     let messages = a_few_messages();
-    send_all(setup.postfix.port(), &messages);
+    send_all(Mta::Postfix, setup.postfix.port(), &messages);
     setup.judge(&messages, Header::Relaxed);
 }
 
@@ -205,7 +191,7 @@ fn mail_verifies_where_postfix_speaks_an_older_version_of_the_protocol() {
     for postfix_settings in ["milter_protocol = 2", "milter_protocol = 3", "milter_protocol = 4 no_header_reply"] {
         let setup = Setup::with_postfix("", None, postfix_settings);
         let messages = a_few_messages();
-        send_all(setup.postfix.port(), &messages);
+        send_all(Mta::Postfix, setup.postfix.port(), &messages);
         setup.judge(&messages, Header::Relaxed);
     }
 }
@@ -270,7 +256,7 @@ fn while_the_daemon_is_away_mail_is_deferred_and_nothing_goes_unsigned() {
     assert_eq!(reply.code, 451, "{reply:?}");
     setup.daemon = setup.installation.start(&setup.scratch);
     let messages = [plain];
-    send_all(setup.postfix.port(), &messages);
+    send_all(Mta::Postfix, setup.postfix.port(), &messages);
     setup.judge(&messages, Header::Relaxed);
     assert_eq!(setup.sink.messages().len(), 1);
 }

@@ -43,19 +43,6 @@ fn messages_for_sendmail() -> Vec<Message> {
     message_set().into_iter().filter(|message| message.is_taken_by(Mta::Sendmail)).collect()
 }
 
-fn recipient(message: &Message) -> String {
-    format!("{}@sink.test", message.name)
-}
-
-/// Sends each message in a connection of its own.
-fn send_all(port: u16, messages: &[Message]) {
-    for message in messages {
-        let mut client = SmtpClient::connect(port);
-        let reply = client.send(message.sender, &recipient(message), &message.octets, Transfer::Data);
-        assert!(reply.is_positive(), "{}: {reply:?}", message.name);
-    }
-}
-
 #[test]
 #[ignore = "needs root, Sendmail, OpenDKIM and dkimpy; tests/run-all installs them"]
 fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_sendmail() {
@@ -64,7 +51,7 @@ fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_sendmail() {
     let sink = Sink::start(SinkOptions::default());
     let sendmail = Sendmail::start(scratch, sink.port(), sink.port());
     let messages = messages_for_sendmail();
-    send_all(sendmail.port(), &messages);
+    send_all(Mta::Sendmail, sendmail.port(), &messages);
     sink.wait_for(messages.len());
     let passed = judge(&deliveries(&sink, &messages), Mta::Sendmail, Header::Relaxed, opendkim.records(), 1);
     assert!(passed > 30, "only {passed} signatures passed");
@@ -75,7 +62,7 @@ fn the_harness_is_right_for_the_signatures_of_opendkim_verify_after_sendmail() {
 fn the_message_set_verifies_after_sendmail_with_relaxed_canonicalization() {
     let setup = Setup::new("");
     let messages = messages_for_sendmail();
-    send_all(setup.sendmail.port(), &messages);
+    send_all(Mta::Sendmail, setup.sendmail.port(), &messages);
     setup.judge(&messages, Header::Relaxed);
 }
 
@@ -84,7 +71,7 @@ fn the_message_set_verifies_after_sendmail_with_relaxed_canonicalization() {
 fn the_message_set_verifies_after_sendmail_with_simple_canonicalization() {
     let setup = Setup::new("[signing]\ncanonicalization = \"simple/simple\"\n");
     let messages = messages_for_sendmail();
-    send_all(setup.sendmail.port(), &messages);
+    send_all(Mta::Sendmail, setup.sendmail.port(), &messages);
     setup.judge(&messages, Header::Simple);
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use super::messages::{Breaks, Change, Difference, Message, Mta};
 use super::scratch::Scratch;
 use super::sink::{Received, Sink};
+use super::smtp_client::{SmtpClient, Transfer};
 use super::verifiers::{Outcome, Signature, dkimpy};
 
 /// One message of the set that has come out at the other end.
@@ -18,6 +19,23 @@ pub(crate) struct Delivery<'a> {
 pub(crate) enum Header {
     Relaxed,
     Simple,
+}
+
+/// The recipient by whose local part a message is known again at the sink.
+pub(crate) fn recipient(message: &Message) -> String {
+    format!("{}@sink.test", message.name)
+}
+
+/// Sends each message in a connection of its own. Where its last line has no end, by BDAT, if the MTA takes that:
+/// Sendmail does not.
+pub(crate) fn send_all(mta: Mta, port: u16, messages: &[Message]) {
+    for message in messages {
+        let needs_bdat = mta == Mta::Postfix && !message.octets.ends_with(b"\r\n");
+        let transfer = if needs_bdat { Transfer::Bdat } else { Transfer::Data };
+        let mut client = SmtpClient::connect(port);
+        let reply = client.send(message.sender, &recipient(message), &message.octets, transfer);
+        assert!(reply.is_positive(), "{}: {reply:?}", message.name);
+    }
 }
 
 /// What the sink has for these messages, known again by their recipients.

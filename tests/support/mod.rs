@@ -28,7 +28,9 @@ mod tools;
 mod verifiers;
 mod waxseal;
 
-pub(crate) use delivery::{Delivery, Header, deliveries, judge, signatures_in, with_unix_line_ends};
+pub(crate) use delivery::{
+    Delivery, Header, deliveries, judge, recipient, send_all, signatures_in, with_unix_line_ends,
+};
 pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
