@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::names::{DomainName, Selector};
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,10 +48,21 @@ pub enum Place {
         /// Counted from 1, in characters.
         column: usize,
     },
-    /// Something without a file, such as a domain.
+    /// Something without a file, such as a setting of the environment.
     Subject {
         /// Its name.
         subject: String,
+    },
+    /// A domain or one of its key records.
+    Domain {
+        /// The domain.
+        domain: DomainName,
+        /// The record's selector; none where it is about the whole domain.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        selector: Option<Selector>,
+        /// The name server that was asked; none where it is about all of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
 }
 
@@ -59,6 +72,16 @@ impl fmt::Display for Place {
             Self::Path { path } => write!(f, "{}", path.display()),
             Self::Line { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Subject { subject } => f.write_str(subject),
+            Self::Domain { domain, selector, server } => {
+                match selector {
+                    Some(selector) => f.write_str(&selector.record_name(domain))?,
+                    None => f.write_str(domain.as_str())?,
+                }
+                match server {
+                    Some(server) => write!(f, " at {server}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -74,9 +97,54 @@ pub struct Finding {
     pub place: Place,
     /// What was seen, in lower case, without a full stop.
     pub evidence: String,
+    /// What should have been seen; empty where the evidence says it all.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub expected: String,
     /// What to do; empty where the evidence says it all.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+    /// The exact record to publish, as a line of a zone file; empty where publishing is not the remedy.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub record: String,
+}
+
+/// What a rule is about, for whoever meets its identifier in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleDescription {
+    /// Its stable identifier.
+    pub id: &'static str,
+    /// How much its findings matter, at most.
+    pub severity: Severity,
+    /// It in a few words.
+    pub title: &'static str,
+    /// Why it matters and what to do: some sentences.
+    pub explanation: &'static str,
+}
+
+impl Finding {
+    /// A finding without expectation or record.
+    pub fn new(
+        rule: &'static str,
+        severity: Severity,
+        place: Place,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (evidence, remedy) = (evidence.into(), remedy.into());
+        Self { rule, severity, place, evidence, expected: String::new(), remedy, record: String::new() }
+    }
+
+    /// The same with what should have been seen.
+    #[must_use]
+    pub fn expecting(self, expected: impl Into<String>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    /// The same with the record to publish, as a line of a zone file.
+    #[must_use]
+    pub fn publishing(self, record: impl Into<String>) -> Self {
+        Self { record: record.into(), ..self }
+    }
 }
 
 impl fmt::Display for Finding {

@@ -6,10 +6,11 @@
 //! Words everyone uses: [`names`], [`clock`], [`finding`].
 //!
 //! Protocols, pure (bytes and facts in, values out): [`message`] as received, [`milter`] on the wire, [`dkim`]
-//! signatures, keys and records.
+//! signatures, keys and records, [`observation`], what was seen in DNS.
 //!
 //! Decisions, pure: [`policy`] (who is signed, with what, and why not), [`manifest`] (what a domain's keys are),
-//! [`config`] (what is on disk, and what runs).
+//! [`config`] (what is on disk, and what runs), [`check`] (evidence to findings), [`report`] (findings for people and
+//! machines), [`record_format`] (a record as DNS tools take it).
 //!
 //! Adapters, the only I/O: [`files`], [`keystore`], [`dns`], [`observe`].
 //!
@@ -24,10 +25,14 @@ pub mod names;
 pub mod dkim;
 pub mod message;
 pub mod milter;
+pub mod observation;
 
+pub mod check;
 pub mod config;
 pub mod manifest;
 pub mod policy;
+pub mod record_format;
+pub mod report;
 
 pub mod dns;
 pub mod files;

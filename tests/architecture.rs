@@ -14,22 +14,42 @@ use syn::visit::Visit;
 const LAYERS: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("clock", &[]),
-    ("finding", &[]),
+    ("finding", &["names"]),
     ("message", L0),
     ("milter", L0),
+    ("observation", L0),
     ("dkim", &["names", "clock", "finding", "message"]),
     ("policy", &["names", "clock", "finding", "message", "dkim"]),
     ("manifest", &["names", "clock", "finding", "dkim"]),
     ("config", &["names", "clock", "finding", "dkim", "policy"]),
+    ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
+    ("report", &["names", "clock", "finding", "observation"]),
+    ("record_format", &["names", "dkim", "manifest"]),
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
-    ("dns", L0),
+    ("dns", &["names", "clock", "finding", "observation"]),
     ("observe", &["names", "clock", "finding", "policy"]),
     (
         "filter",
         &[
             "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "keystore",
             "observe",
+        ],
+    ),
+    (
+        "inspect",
+        &[
+            "names",
+            "clock",
+            "finding",
+            "observation",
+            "dkim",
+            "manifest",
+            "config",
+            "check",
+            "report",
+            "keystore",
+            "dns",
         ],
     ),
     (
@@ -42,8 +62,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "files",
-            "keystore", "dns", "filter",
+            "names",
+            "clock",
+            "finding",
+            "message",
+            "milter",
+            "dkim",
+            "policy",
+            "manifest",
+            "config",
+            "files",
+            "keystore",
+            "dns",
+            "filter",
+            "observation",
+            "check",
+            "report",
+            "record_format",
+            "inspect",
         ],
     ),
 ];
@@ -51,7 +87,20 @@ const LAYERS: &[(&str, &[&str])] = &[
 const L0: &[&str] = &["names", "clock", "finding"];
 
 /// Modules that take bytes and facts and return values.
-const PURE: &[&str] = &["names", "finding", "message", "milter", "dkim", "policy", "manifest", "config"];
+const PURE: &[&str] = &[
+    "names",
+    "finding",
+    "message",
+    "milter",
+    "observation",
+    "dkim",
+    "policy",
+    "manifest",
+    "config",
+    "check",
+    "report",
+    "record_format",
+];
 
 /// What a pure module never touches.
 const IMPURE: &[&str] = &[
@@ -87,6 +136,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),
     ("anyhow", &["src/cli/", "src/bin/"]),
+    ("quick_junit", &["src/report/"]),
+    ("governor", &["src/dns/"]),
+    ("pkcs8", &["src/dkim/key/"]),
+    ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("comfy_table", &["src/cli/"]),
     ("quick_cache", &["src/keystore/"]),

@@ -7,12 +7,12 @@ use anyhow::Context;
 
 use super::generate::{command, unique};
 use super::output::{Confirmation, STRONG, WARN, confirmed};
-use super::record::{self, PublishedRecord};
 use super::{Exit, Installation};
 use crate::clock::Clock;
 use crate::keystore::Directory;
 use crate::manifest::{Activation, Choice, DomainManifest, RetirementWaits};
 use crate::names::{DomainName, Selector};
+use crate::record_format::{PublishedRecord, write_bind};
 
 /// Let keys sign from now on
 ///
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
          these records, and negative answers have expired from caches, receivers will find mail signed with them invalid:\n"
     )?;
     let records: Vec<_> = planned.iter().flat_map(records).collect();
-    record::write_bind(out, &records)?;
+    write_bind(out, &records)?;
     out.flush()?;
     if !confirmed("\nActivate?", Confirmation::from(args.yes))? {
         let selectors: String = args.selector.iter().map(|selector| format!(" --selector {selector}")).collect();

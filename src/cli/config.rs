@@ -65,13 +65,13 @@ fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<Exi
 
 /// What the daemon would say of the store, and not start.
 fn unusable(config: &Config, error: StoreError) -> Finding {
-    Finding {
-        rule: "store.open",
-        severity: Severity::Error,
-        place: Place::Path { path: config.keys.store.clone() },
-        evidence: Chain(&error).to_string(),
-        remedy: String::new(),
-    }
+    Finding::new(
+        "store.open",
+        Severity::Error,
+        Place::Path { path: config.keys.store.clone() },
+        Chain(&error).to_string(),
+        "",
+    )
 }
 
 fn print(path: &Path, findings: &[Finding], format: Format, out: &mut dyn Write) -> io::Result<()> {

@@ -12,7 +12,6 @@ use anyhow::{Context, bail};
 
 use super::generate::KeyArgs;
 use super::output::{FAINT, STRONG};
-use super::record::{self, PublishedRecord};
 use super::{Exit, activate, check_message};
 use crate::clock::Clock;
 use crate::config::ListenAddress;
@@ -22,6 +21,7 @@ use crate::message::Message;
 use crate::milter::mta::{self, Answer, Delivery, Envelope, Mta, Outcome, Step};
 use crate::milter::{Client, Offer};
 use crate::names::DomainName;
+use crate::record_format::{PublishedRecord, write_bind};
 
 const DOMAIN: &str = "demo.example";
 
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
     }
 
     heading(out, 2, "What you would publish in DNS")?;
-    record::write_bind(out, &records)?;
+    write_bind(out, &records)?;
 
     heading(out, 3, "waxseald, listening")?;
     let config = dir.join("waxseal.toml");

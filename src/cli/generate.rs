@@ -10,7 +10,6 @@ use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
 use super::output::{Format, write_json};
-use super::record::{self, PublishedRecord};
 use super::{Exit, Installation, UsageError};
 use crate::clock::Clock;
 use crate::dkim::{KeyKind, PrivateKey};
@@ -18,6 +17,7 @@ use crate::files::configuration::DEFAULT_PATH;
 use crate::keystore::{Directory, KeyStore, Quoted};
 use crate::manifest::{DomainManifest, PrivateKeyPlace};
 use crate::names::DomainName;
+use crate::record_format::{PublishedRecord, write_bind};
 
 /// What the published record's TTL is meant to be, in seconds: an hour, short enough to mend a mistake the same day.
 pub(super) const RECORD_TTL: u32 = 3600;
@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         Format::Json => write_json(out, &records)?,
         Format::Text => {
             writeln!(out, "Publish these records, on every name server of the zone:\n")?;
-            record::write_bind(out, &records)?;
+            write_bind(out, &records)?;
             writeln!(out, "\nThen:  {}", command("activate", config, &domains))?;
         }
     }

@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 
 use super::generate::{KeyArgs, command, join, unique};
 use super::output::{Confirmation, STRONG, WARN, confirmed};
-use super::record::{self, PublishedRecord};
 use super::{Exit, UsageError};
 use crate::config::{Accounts, ListenAddress};
 use crate::files::accounts::SystemAccounts;
@@ -18,6 +17,7 @@ use crate::files::configuration::DEFAULT_PATH;
 use crate::keystore::{Access, Directory, KeyStore, Quoted, StoreError};
 use crate::manifest::StateName;
 use crate::names::DomainName;
+use crate::record_format::{PublishedRecord, write_bind};
 
 /// Beside the port that OpenDKIM's examples use, so that both can run while mail moves over.
 const PORT: u16 = 8892;
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
     write_new(&config, &configuration(&listen, access))?;
 
     writeln!(out, "\n{STRONG}1. Publish{STRONG:#} these records, on every name server of the zone:\n")?;
-    record::write_bind(out, &records)?;
+    write_bind(out, &records)?;
     writeln!(out, "\n{STRONG}2. Activate{STRONG:#} the keys when the records can be seen everywhere:\n")?;
     writeln!(out, "  {}", command("activate", &config, &domains))?;
     write_start(out, &config, &listen, access)?;

@@ -4,14 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 use super::generate::unique;
 use super::output::write_json;
 use super::{Exit, Installation};
-use crate::dkim::{Algorithm, KeyRecord};
-use crate::manifest::{Binding, StateName};
+use crate::manifest::StateName;
 use crate::names::{DomainName, Selector};
+use crate::record_format::{PublishedRecord, write_bind};
 
 /// Print the DNS records of domains' keys
 ///
@@ -42,49 +41,6 @@ enum RecordFormat {
     Json,
 }
 
-/// A record as it is to stand in DNS.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct PublishedRecord {
-    /// The owner's name, without the final dot.
-    pub name: String,
-    /// Always TXT.
-    #[serde(rename = "type")]
-    pub rr_type: &'static str,
-    /// Seconds.
-    pub ttl: u32,
-    /// The text, all strings joined.
-    pub value: String,
-    /// The domain.
-    pub domain: DomainName,
-    /// The selector.
-    pub selector: Selector,
-    /// a= of the key's signatures.
-    pub algorithm: Algorithm,
-    /// The text as the character-strings of a TXT record.
-    #[serde(skip)]
-    strings: Vec<String>,
-}
-
-impl PublishedRecord {
-    /// The record of one binding.
-    pub(super) fn of(domain: &DomainName, binding: &Binding) -> Self {
-        let record = match binding.state.name() {
-            StateName::Revoked => KeyRecord::revoked(binding.algorithm()),
-            _ => KeyRecord::of(&binding.public_key),
-        };
-        Self {
-            name: binding.selector.record_name(domain),
-            rr_type: "TXT",
-            ttl: binding.record_ttl,
-            value: record.to_string(),
-            domain: domain.clone(),
-            selector: binding.selector.clone(),
-            algorithm: binding.algorithm(),
-            strings: record.txt_strings(),
-        }
-    }
-}
-
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
     let mut records = Vec::new();
@@ -109,18 +65,6 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         RecordFormat::Json => write_json(out, &records)?,
     }
     Ok(Exit::Clean)
-}
-
-/// Zone file lines (RFC 1035 §5.1).
-pub(super) fn write_bind(out: &mut dyn Write, records: &[PublishedRecord]) -> io::Result<()> {
-    for record in records {
-        write!(out, "{}. {} IN TXT (", record.name, record.ttl)?;
-        for string in &record.strings {
-            write!(out, " \"{}\"", string.replace('\\', "\\\\").replace('"', "\\\""))?;
-        }
-        writeln!(out, " )")?;
-    }
-    Ok(())
 }
 
 fn write_plain(out: &mut dyn Write, records: &[PublishedRecord]) -> io::Result<()> {

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::list::{ListedKey, style_of};
 use super::output::{BAD, Format, STRONG, write_json};
-use super::record::PublishedRecord;
 use super::{Exit, Installation};
 use crate::finding::Chain;
 use crate::keystore::KeyStore;
 use crate::manifest::{PrivateKeyPlace, Status};
 use crate::names::DomainName;
+use crate::record_format::PublishedRecord;
 
 /// Show all about one domain's keys, and whether they can sign
 #[derive(Debug, clap::Args)]

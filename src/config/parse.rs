@@ -79,33 +79,33 @@ pub fn parse(path: &Path, text: &str, accounts: &impl Accounts) -> Result<(Confi
 
 /// What is said of a file beyond [`MAX_OCTETS`].
 pub(crate) fn too_long(path: &Path) -> Finding {
-    Finding {
-        rule: "config.too_long",
-        severity: Severity::Error,
-        place: Place::Path { path: path.to_owned() },
-        evidence: format!("the file is longer than {} MiB", MAX_OCTETS >> 20),
-        remedy: "give the path of a configuration file".into(),
-    }
+    Finding::new(
+        "config.too_long",
+        Severity::Error,
+        Place::Path { path: path.to_owned() },
+        format!("the file is longer than {} MiB", MAX_OCTETS >> 20),
+        "give the path of a configuration file",
+    )
 }
 
 fn syntax(source: &Source<'_>, error: &toml::de::Error) -> Finding {
-    Finding {
-        rule: "config.syntax",
-        severity: Severity::Error,
-        place: source.place(error.span().map_or(0, |span| span.start)),
-        evidence: format!("not TOML: {}", one_line(error.message())),
-        remedy: "write settings as name = value, text in double quotes, sections as [name]".into(),
-    }
+    Finding::new(
+        "config.syntax",
+        Severity::Error,
+        source.place(error.span().map_or(0, |span| span.start)),
+        format!("not TOML: {}", one_line(error.message())),
+        "write settings as name = value, text in double quotes, sections as [name]",
+    )
 }
 
 fn more(path: &Path) -> Finding {
-    Finding {
-        rule: "config.more",
-        severity: Severity::Error,
-        place: Place::Path { path: path.to_owned() },
-        evidence: format!("there are more problems than these {MAX_PROBLEMS}"),
-        remedy: "mend these first".into(),
-    }
+    Finding::new(
+        "config.more",
+        Severity::Error,
+        Place::Path { path: path.to_owned() },
+        format!("there are more problems than these {MAX_PROBLEMS}"),
+        "mend these first",
+    )
 }
 
 enum Version {
@@ -118,13 +118,13 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
     let remedy = format!("write version = {VERSION} as the first line");
     let place = source.place_of(&["version".into()]);
     let Some(value) = source.tree().get_ref().get("version") else {
-        return Err(Version::Missing(Finding {
-            rule: "config.version_missing",
-            severity: Severity::Error,
+        return Err(Version::Missing(Finding::new(
+            "config.version_missing",
+            Severity::Error,
             place,
-            evidence: "the file does not say which version of the format it is written in".into(),
+            "the file does not say which version of the format it is written in",
             remedy,
-        }));
+        )));
     };
     let number = match value.get_ref() {
         // Empty where a syntax error is.
@@ -135,13 +135,13 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
     };
     match number {
         Some(VERSION) => Ok(()),
-        Some(other) => Err(Version::Other(Finding {
-            rule: "config.version_unknown",
-            severity: Severity::Error,
+        Some(other) => Err(Version::Other(Finding::new(
+            "config.version_unknown",
+            Severity::Error,
             place,
-            evidence: format!("version = {other}: this release reads version {VERSION} only"),
-            remedy: if other > VERSION { "install a later release".into() } else { remedy },
-        })),
+            format!("version = {other}: this release reads version {VERSION} only"),
+            if other > VERSION { "install a later release".into() } else { remedy },
+        ))),
         // The type is wrong; read_spec says so.
         None => Ok(()),
     }
@@ -158,13 +158,7 @@ fn read_spec(source: &mut Source<'_>, findings: &mut Vec<Finding>) -> Spec {
         let span = error.span().unwrap_or(0..0);
         let place = source.place(span.start);
         let Some(removed) = source.remove(&span) else {
-            findings.push(Finding {
-                rule: "config.value",
-                severity: Severity::Error,
-                place,
-                evidence: one_line(error.message()),
-                remedy: String::new(),
-            });
+            findings.push(Finding::new("config.value", Severity::Error, place, one_line(error.message()), ""));
             return Spec::default();
         };
         // What the parser put in place of a value with a syntax error stands nowhere; that finding says it all.
@@ -196,13 +190,8 @@ fn unreadable(place: Place, removed: &Removed, message: &str) -> Finding {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("known here: {}", known.join(", ")),
         };
-        return Finding {
-            rule: "config.unknown",
-            severity: Severity::Error,
-            place,
-            evidence: format!("{path}: there is no such {what}"),
-            remedy,
-        };
+        let evidence = format!("{path}: there is no such {what}");
+        return Finding::new("config.unknown", Severity::Error, place, evidence, remedy);
     }
     let remedy = match example(&removed.path) {
         Some(example) => format!("for example {example}"),
@@ -212,13 +201,7 @@ fn unreadable(place: Place, removed: &Removed, message: &str) -> Finding {
         "table" => String::new(),
         _ => format!(" = {}", shortened(&removed.value)),
     };
-    Finding {
-        rule: "config.value",
-        severity: Severity::Error,
-        place,
-        evidence: format!("{path}{value}: {}", one_line(message)),
-        remedy,
-    }
+    Finding::new("config.value", Severity::Error, place, format!("{path}{value}: {}", one_line(message)), remedy)
 }
 
 /// The first line of a text, at most 60 characters of it.

@@ -71,7 +71,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
     fn find(&mut self, rule: &'static str, severity: Severity, path: &[Step], evidence: String, remedy: &str) {
         let place = self.source.place_of(path);
         let evidence = format!("{}: {evidence}", Dotted(path));
-        self.findings.push(Finding { rule, severity, place, evidence, remedy: remedy.to_owned() });
+        self.findings.push(Finding::new(rule, severity, place, evidence, remedy));
     }
 
     fn listeners(&mut self, listeners: Option<&[v1::Listener]>) -> Listeners {
@@ -317,13 +317,13 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 continue;
             };
             if let Some(other) = seen.insert(name, key) {
-                self.findings.push(Finding {
-                    rule: "config.domain_twice",
-                    severity: Severity::Error,
-                    place: place.clone(),
-                    evidence: format!("{key:?} and {other:?} are one domain"),
-                    remedy: "put their settings into one section".into(),
-                });
+                self.findings.push(Finding::new(
+                    "config.domain_twice",
+                    Severity::Error,
+                    place.clone(),
+                    format!("{key:?} and {other:?} are one domain"),
+                    "put their settings into one section",
+                ));
             }
         }
     }

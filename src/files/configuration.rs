@@ -72,17 +72,17 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
 fn not_utf8(path: &Path, octets: &[u8], good: usize) -> Finding {
     let before = String::from_utf8_lossy(octets.get(..good).unwrap_or_default());
     let octet = octets.get(good).copied().unwrap_or_default();
-    Finding {
-        rule: "config.not_utf8",
-        severity: Severity::Error,
-        place: Place::Line {
+    Finding::new(
+        "config.not_utf8",
+        Severity::Error,
+        Place::Line {
             path: path.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
         },
-        evidence: format!("the octet 0x{octet:02x} is no UTF-8, so the file is no TOML"),
-        remedy: "save the file as UTF-8, or give the path of a configuration file".into(),
-    }
+        format!("the octet 0x{octet:02x} is no UTF-8, so the file is no TOML"),
+        "save the file as UTF-8, or give the path of a configuration file",
+    )
 }
 
 /// Findings, each on a line of its own.

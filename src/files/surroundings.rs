@@ -155,17 +155,11 @@ fn unbindable(address: &ListenAddress, error: &io::Error) -> Finding {
         }
         _ => (Severity::Error, format!("cannot listen here: {error}"), ""),
     };
-    Finding {
-        rule: "socket.address",
-        severity,
-        place: Place::Subject { subject: address.to_string() },
-        evidence,
-        remedy: remedy.to_owned(),
-    }
+    Finding::new("socket.address", severity, Place::Subject { subject: address.to_string() }, evidence, remedy)
 }
 
 fn at(path: &Path, rule: &'static str, severity: Severity, evidence: String, remedy: &str) -> Finding {
-    Finding { rule, severity, place: Place::Path { path: path.to_owned() }, evidence, remedy: remedy.to_owned() }
+    Finding::new(rule, severity, Place::Path { path: path.to_owned() }, evidence, remedy)
 }
 
 #[cfg(test)]

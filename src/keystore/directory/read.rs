@@ -125,13 +125,13 @@ impl Iterator for Domains {
 
 impl Domains {
     fn foreign(&self, name: &str, evidence: String) -> Listed {
-        Listed::Foreign(Finding {
-            rule: "keystore-foreign-entry",
-            severity: Severity::Warning,
-            place: Place::Path { path: self.path.join(name) },
+        Listed::Foreign(Finding::new(
+            "keystore-foreign-entry",
+            Severity::Warning,
+            Place::Path { path: self.path.join(name) },
             evidence,
-            remedy: "move it out of the key store".to_owned(),
-        })
+            "move it out of the key store",
+        ))
     }
 }
 

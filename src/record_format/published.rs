@@ -1,0 +1,50 @@
+//! A record as it is to stand in DNS.
+
+use serde::Serialize;
+
+use crate::dkim::{Algorithm, KeyRecord};
+use crate::manifest::{Binding, StateName};
+use crate::names::{DomainName, Selector};
+
+/// A record as it is to stand in DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishedRecord {
+    /// The owner's name, without the final dot.
+    pub name: String,
+    /// Always TXT.
+    #[serde(rename = "type")]
+    pub rr_type: &'static str,
+    /// Seconds.
+    pub ttl: u32,
+    /// The text, all strings joined.
+    pub value: String,
+    /// The domain.
+    pub domain: DomainName,
+    /// The selector.
+    pub selector: Selector,
+    /// a= of the key's signatures.
+    pub algorithm: Algorithm,
+    /// The text as the character-strings of a TXT record, at most 255 octets each.
+    #[serde(skip)]
+    pub strings: Vec<String>,
+}
+
+impl PublishedRecord {
+    /// The record of one binding; with an empty p= once it is revoked.
+    pub fn of(domain: &DomainName, binding: &Binding) -> Self {
+        let record = match binding.state.name() {
+            StateName::Revoked => KeyRecord::revoked(binding.algorithm()),
+            _ => KeyRecord::of(&binding.public_key),
+        };
+        Self {
+            name: binding.selector.record_name(domain),
+            rr_type: "TXT",
+            ttl: binding.record_ttl,
+            value: record.to_string(),
+            domain: domain.clone(),
+            selector: binding.selector.clone(),
+            algorithm: binding.algorithm(),
+            strings: record.txt_strings(),
+        }
+    }
+}
