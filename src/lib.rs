@@ -14,7 +14,7 @@
 //!
 //! Adapters, the only I/O: [`files`], [`keystore`], [`dns`], [`observe`].
 //!
-//! Services: [`filter`], one message through policy, keys and signing.
+//! Services: [`filter`], one message through policy, keys and signing; [`inspect`], published records gathered and judged.
 //!
 //! Shells: [`daemon`] is `waxseald`, [`cli`] is `waxseal`.
 
@@ -40,6 +40,7 @@ pub mod keystore;
 pub mod observe;
 
 pub mod filter;
+pub mod inspect;
 
 pub mod cli;
 pub mod daemon;

@@ -1,0 +1,1 @@
+//! Gathers the evidence that `check` judges.
