@@ -49,7 +49,7 @@ impl About<'_> {
         match servers {
             [] => self.finding(rule, severity, evidence, remedy),
             [server] => Finding::new(rule.id(), severity, self.place(Some(server)), evidence, remedy),
-            several => self.finding(rule, severity, format!("{evidence}; so say {}", list(several)), remedy),
+            several => self.finding(rule, severity, format!("{}: {evidence}", list(several)), remedy),
         }
     }
 

@@ -17,6 +17,8 @@ mod rule;
 mod seen;
 mod subject;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use catalogue::RULES;

@@ -121,7 +121,7 @@ impl<'a> Said<'a> {
             Self::Txt([only]) => format!("the record is {}", shown(&only.joined())),
             Self::Txt(several) => format!("there are {} TXT records", several.len()),
             Self::Alias(alias) => format!("the name is an alias of {}", shown_name(&alias.target)),
-            Self::Absent(code) => absence(code).to_owned(),
+            Self::Absent(code) => absence(code),
             Self::Failure(_) => "the server fails (SERVFAIL)".into(),
             Self::Refused => "the server refuses to answer (REFUSED)".into(),
             Self::Lame => "the server answers without authority (it is lame)".into(),
@@ -317,7 +317,7 @@ fn absent(case: &Case<'_>, code: Code, source: Source<'_>) -> Finding {
         Source::Servers(count) => format!("{count} servers of the zone"),
         Source::Resolver(name) => format!("the resolver {}", printable(name)),
     };
-    let evidence = format!("{} ({code}) according to {who}", absence(code));
+    let evidence = format!("{} according to {who}", absence(code));
     match case.state() {
         Some(StateName::Revoked) => {
             let remedy = "nothing need be done: without a record the key is as good as revoked";
@@ -353,10 +353,10 @@ fn several(case: &Case<'_>, records: &[Txt]) -> Finding {
     case.publish(case.finding(Rule::D02, Severity::Error, evidence, remedy).expecting("one TXT record"))
 }
 
-fn absence(code: Code) -> &'static str {
+fn absence(code: Code) -> String {
     match code {
-        Code::NxDomain => "the name does not exist",
-        _ => "the name has no TXT record",
+        Code::NxDomain => format!("the name does not exist ({code})"),
+        _ => format!("the name has no TXT record ({code})"),
     }
 }
 
