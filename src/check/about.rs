@@ -107,7 +107,7 @@ impl<'a> Case<'a> {
     /// Where the record is to stand: the name itself, or where its CNAMEs lead.
     pub(super) fn owner(&self) -> String {
         match self.key.observation.hops.as_slice() {
-            [_, .., last] => shown_name(&last.name),
+            [_, .., last] => shown_name(last.name.trim_end_matches('.')),
             _ => self.key.selector.record_name(&self.subject.domain),
         }
     }

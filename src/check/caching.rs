@@ -29,7 +29,7 @@ pub(super) fn judge(case: &Case<'_>, sighting: &Sighting<'_>) -> Vec<Finding> {
 
 /// The longest and the shortest TTL on the way to the record, as its own servers have it.
 fn ttl(case: &Case<'_>) -> Vec<Finding> {
-    let (mut longest, mut shortest): (Option<(u32, &str)>, Option<(u32, &str)>) = (None, None);
+    let mut all: Vec<(u32, &str)> = Vec::new();
     for hop in &case.key.observation.hops {
         for answer in &hop.answers {
             let ttls: Vec<u32> = match Said::of(&answer.outcome) {
@@ -37,16 +37,11 @@ fn ttl(case: &Case<'_>) -> Vec<Finding> {
                 Said::Alias(alias) => vec![alias.ttl],
                 _ => continue,
             };
-            for ttl in ttls {
-                if longest.is_none_or(|(longest, _)| ttl > longest) {
-                    longest = Some((ttl, &hop.name));
-                }
-                if shortest.is_none_or(|(shortest, _)| ttl < shortest) {
-                    shortest = Some((ttl, &hop.name));
-                }
-            }
+            all.extend(ttls.into_iter().map(|ttl| (ttl, hop.name.as_str())));
         }
     }
+    let longest = all.iter().copied().max_by_key(|(ttl, _)| *ttl);
+    let shortest = all.iter().copied().min_by_key(|(ttl, _)| *ttl);
     let expected = match case.held() {
         Some(held) => format!("{} s, as the manifest has it", held.record_ttl),
         None => "3600 s or so".to_owned(),

@@ -15,13 +15,13 @@ pub(super) fn judge(case: &Case<'_>, sighting: &Sighting<'_>) -> Vec<Finding> {
     let mut findings: Vec<_> = hops.iter().filter_map(|hop| beside_other_records(case, hop)).collect();
     let [first, .., last] = hops else {
         if observation.chain == ChainEnd::Loop {
-            findings.push(endless(case, hops, "an alias of itself"));
+            findings.push(endless(case, hops, "is an alias of itself"));
         }
         return findings;
     };
     match observation.chain {
-        ChainEnd::Loop => findings.push(endless(case, hops, "a circle of aliases")),
-        ChainEnd::TooLong => findings.push(endless(case, hops, "a chain of aliases that goes on and on")),
+        ChainEnd::Loop => findings.push(endless(case, hops, "leads into a circle of aliases")),
+        ChainEnd::TooLong => findings.push(endless(case, hops, "leads into a chain of aliases that goes on and on")),
         ChainEnd::Complete => {
             if let Seen::Absent(code) = sighting.seen {
                 let evidence = format!(
@@ -45,8 +45,7 @@ pub(super) fn judge(case: &Case<'_>, sighting: &Sighting<'_>) -> Vec<Finding> {
 
 fn endless(case: &Case<'_>, hops: &[Hop], what: &str) -> Finding {
     let remedy = "point the first CNAME straight to the name that has the record, or publish the record in its place";
-    let finding =
-        case.finding(Rule::D06, Severity::Error, format!("the name leads into {what}: {}", path(hops)), remedy);
+    let finding = case.finding(Rule::D06, Severity::Error, format!("the name {what}: {}", path(hops)), remedy);
     finding.expecting("a chain of CNAMEs that ends at a TXT record")
 }
 
@@ -66,8 +65,17 @@ fn beside_other_records(case: &Case<'_>, hop: &Hop) -> Option<Finding> {
     Some(finding.expecting("either a CNAME or a TXT record"))
 }
 
+/// The names of the chain; at its end, where it does not end, the next one.
 fn path(hops: &[Hop]) -> String {
-    let names: Vec<_> = hops.iter().take(NAMED).map(|hop| shown_name(&hop.name)).collect();
-    let more = if hops.len() > NAMED { " → …" } else { "" };
-    format!("{}{more}", names.join(" → "))
+    let mut names: Vec<_> = hops.iter().take(NAMED).map(|hop| shown_name(&hop.name)).collect();
+    if hops.len() > NAMED {
+        names.push("…".into());
+    } else if let Some(hop) = hops.last() {
+        let aliases = hop.answers.iter().filter_map(|answer| match Said::of(&answer.outcome) {
+            Said::Alias(alias) => Some(shown_name(&alias.target)),
+            _ => None,
+        });
+        names.extend(aliases.take(1));
+    }
+    names.join(" → ")
 }

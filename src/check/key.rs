@@ -41,7 +41,7 @@ fn form(case: &Case<'_>, record: &KeyRecord, material: KeyMaterial<'_>) -> Optio
         KeyMaterial::Rsa { .. } => "an RSA key".to_owned(),
         KeyMaterial::Ed25519(_) => "32 octets, as an Ed25519 key has".to_owned(),
         KeyMaterial::Ed25519Wrapped(_) => "a SubjectPublicKeyInfo of an Ed25519 key".to_owned(),
-        KeyMaterial::OtherAlgorithm(found) => format!("something else ({found})"),
+        KeyMaterial::OtherAlgorithm(found) => format!("another kind of key ({found})"),
         KeyMaterial::PrivateKey => {
             let evidence = "`p=` holds a private key, which is private no more".to_owned();
             let remedy = "take the record out of DNS at once and never use this key again: generate a new one";
@@ -130,7 +130,7 @@ fn rsa(case: &Case<'_>, modulus: &[u8], exponent: &[u8], wrapping: RsaWrapping) 
         findings.push(case.finding(Rule::K04, severity, evidence, replace).expecting("65537"));
     }
     if wrapping == RsaWrapping::Bare {
-        let evidence = "`p=` is a bare RSAPublicKey (PKCS#1), which most verifiers do not take";
+        let evidence = "`p=` is a bare RSAPublicKey (PKCS#1), which many verifiers do not take";
         let remedy = match case.wanted() {
             Some(_) => "publish the SubjectPublicKeyInfo shown here",
             None => "publish its SubjectPublicKeyInfo, as `openssl rsa -RSAPublicKey_in -pubout` writes it",

@@ -155,7 +155,7 @@ fn broken(case: &Case<'_>, txt: &Txt, octets: &[u8], problem: &KeyRecordError) -
     match problem {
         KeyRecordError::Syntax(TagListError::Duplicate { name }) => {
             let evidence = format!("the tag `{name}=` stands there twice: {}", seen());
-            error(case, Rule::S02, evidence, "leave each tag once")
+            error(case, Rule::S02, evidence, case.replace_it())
         }
         KeyRecordError::Syntax(TagListError::Octet { name, octet }) if name == "p" => {
             let evidence = format!("`p=` holds the control character 0x{octet:02x}");
@@ -211,7 +211,8 @@ fn cut_off(case: &Case<'_>, txt: &Txt, key: &[u8]) -> Option<Finding> {
     };
     let evidence = format!("the key is cut off: {} of {declared} octets are there, and {how}", key.len());
     let remedy = match case.wanted() {
-        Some(_) => "publish the record as several strings, as shown here",
+        Some(record) if record.txt_strings().len() > 1 => "publish the record as several strings, as shown here",
+        Some(_) => case.replace_it(),
         None => "publish the record as several strings of at most 255 octets",
     };
     Some(error(case, Rule::S07, evidence, remedy))
@@ -224,6 +225,11 @@ fn oddities(case: &Case<'_>, octets: &[u8], record: &KeyRecord) -> Vec<Finding> 
     if key.iter().any(u8::is_ascii_whitespace) {
         let evidence = "`p=` has white space in it, which is allowed and means nothing";
         findings.push(case.finding(Rule::S05, Severity::Info, evidence, "publish it without at the next occasion"));
+    }
+    if key.iter().filter(|octet| !octet.is_ascii_whitespace()).count() % 4 != 0 {
+        let evidence = "the padding (`=`) at the end of `p=` is missing";
+        let finding = case.finding(Rule::S04, Severity::Warning, evidence, case.replace_it());
+        findings.push(case.publish(finding));
     }
     if let Some(notes) = record.notes.as_ref().filter(|notes| may_be_misread(notes)) {
         let evidence = format!("the note has spaces or an equals sign: {}", shown(notes.as_bytes()));

@@ -84,10 +84,9 @@ fn the_words_of_findings() {
                         ("remedy", &finding.remedy),
                         ("record", &finding.record),
                     ];
-                    let shortened = |value: &str| match value.strip_prefix("s1._domainkey.example.com. 3600 IN TXT ( ")
-                    {
-                        Some(strings) => format!("{}…", &strings[..strings.len().min(40)]),
-                        None => value.to_owned(),
+                    let shortened = |value: &str| match value.split_once(" IN TXT ( ") {
+                        Some((owner, strings)) if strings.len() > 40 => format!("{owner} IN TXT ( {}…", &strings[..40]),
+                        _ => value.to_owned(),
                     };
                     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
                         let _ = writeln!(text, "  {name:8} {}", shortened(value));

@@ -121,7 +121,7 @@ pub(super) fn zone(apex: &str) -> Zone {
     };
     let soa = |number: u8| ServerSoa {
         server: server(number),
-        soa: Some(Soa { serial: 2026_112_301, ttl: 3600, minimum: 3600 }),
+        soa: Some(Soa { serial: 2_026_112_301, ttl: 3600, minimum: 3600 }),
     };
     Zone {
         apex: apex.into(),
