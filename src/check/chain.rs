@@ -4,6 +4,7 @@ use super::Rule;
 use super::about::{Case, shown_name};
 use super::seen::{Said, Seen, Sighting};
 use crate::finding::{Finding, Severity};
+use crate::manifest::StateName;
 use crate::observation::{ChainEnd, Hop, Outcome};
 
 /// Names that a person wants to read of a chain.
@@ -29,6 +30,11 @@ pub(super) fn judge(case: &Case<'_>, sighting: &Sighting<'_>) -> Vec<Finding> {
                     shown_name(&first.name),
                     shown_name(&last.name)
                 );
+                if case.state() == Some(StateName::Revoked) {
+                    // Nothing fails for lack of a revoked key; whoever gets the target can make a key of it.
+                    findings.push(case.finding(Rule::D05, Severity::Warning, evidence, "delete the CNAME"));
+                    return findings;
+                }
                 let remedy = "publish the record there, or point the CNAME to where the record is";
                 findings.push(case.publish(case.finding(Rule::D05, Severity::Error, evidence, remedy)));
             }

@@ -308,7 +308,8 @@ fn silence(case: &Case<'_>) -> String {
     if groups.len() > EXPLAINED {
         reasons.push("and so on".into());
     }
-    format!("none of {} servers gives an answer with authority ({})", hop.answers.len(), reasons.join("; "))
+    let (name, count) = (shown_name(&hop.name), hop.answers.len());
+    format!("of {count} servers none says with authority what is at {name} ({})", reasons.join("; "))
 }
 
 fn absent(case: &Case<'_>, code: Code, source: Source<'_>) -> Finding {

@@ -27,6 +27,9 @@ const SMART_QUOTES: [&[u8]; 8] = [
 /// Octets of ours that a cut key must begin with to be recognised.
 const RECOGNISED: usize = 20;
 
+/// Octets in which a tag's name and what tells it from padding are looked for.
+const HEAD: usize = 16;
+
 /// Tags that no standard knows and that are told of.
 const UNKNOWN: usize = 5;
 
@@ -141,7 +144,7 @@ fn lost_semicolon(txt: &Txt, octets: &[u8]) -> Option<usize> {
 /// Whether another tag begins here: `p=` and something after it, but not the padding at the end of base64, nor an encoded
 /// octet of a note.
 fn begins_tag(rest: &[u8], inside: &RawTag<'_>) -> bool {
-    let rest = rest.trim_ascii_start();
+    let rest = rest[..rest.len().min(HEAD)].trim_ascii_start();
     let Some(equals) = memchr::memchr(b'=', rest) else { return false };
     let (name, value) = (rest[..equals].trim_ascii_end(), &rest[equals + 1..]);
     let is_padding = inside.name == b"p" && value.iter().all(|octet| *octet == b'=' || octet.is_ascii_whitespace());

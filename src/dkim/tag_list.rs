@@ -1,5 +1,7 @@
 //! Tag lists (RFC 6376 §3.2): the syntax that signatures and key records share.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -86,13 +88,15 @@ impl<'a> TagList<'a> {
     /// Parses a list; octets above ASCII are allowed in values (RFC 8616 §5).
     pub(super) fn parse(octets: &'a [u8]) -> Result<Self, TagListError> {
         let mut tags: Vec<(&str, &[u8])> = Vec::new();
+        // A record of 64 KB can have more tags than should be held against one another.
+        let mut names = BTreeSet::new();
         for RawTag { position, name, value, .. } in raw_tags(octets) {
             if name.is_empty() && value.is_none() {
                 return Err(TagListError::Empty { position });
             }
             let value = value.ok_or(TagListError::NoValue { position })?;
             let name = as_name(name).ok_or(TagListError::Name { position })?;
-            if tags.iter().any(|(other, _)| *other == name) {
+            if !names.insert(name) {
                 return Err(TagListError::Duplicate { name: name.into() });
             }
             let is_control = |octet: &u8| octet.is_ascii_control() && !octet.is_ascii_whitespace();

@@ -183,6 +183,11 @@ fn chains() -> Vec<Example> {
             world.leads_through(&[TARGET], Some(&nothing(Code::NxDomain)));
             recursive(world, RecursiveAnswer::NotAsked);
         }),
+        finds("a revoked key's alias of nothing", &[(D05, Warning)], |world| {
+            world.held().state = StateName::Revoked;
+            world.leads_through(&[TARGET], Some(&nothing(Code::NxDomain)));
+            recursive(world, RecursiveAnswer::NotAsked);
+        }),
         quiet(D05, "an alias of the record", |world| world.leads_through(&[TARGET], Some(&ours()))),
         finds("aliases in a circle", &[(D06, Error)], |world| {
             world.leads_through(&[TARGET, NAME], None);

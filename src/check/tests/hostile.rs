@@ -35,6 +35,9 @@ fn huge_records_are_judged_and_not_repeated() {
         (0..500).map(|_| Vec::new()).collect(),
         (0..30_000).map(|_| b"k=".to_vec()).collect(),
         vec![(0..6_000).flat_map(|n| format!("t{n}=1;").into_bytes()).collect()],
+        (0..32_000).map(|_| b" ".to_vec()).collect(),
+        std::iter::once(b"p=".to_vec()).chain((0..32_000).map(|_| b"p".to_vec())).collect(),
+        vec![(0..13_000).flat_map(|n| format!("a{n:x}=;").into_bytes()).collect()],
         vec![[b"v=DKIM1; k=".as_slice(), &b"k=".repeat(32_000)].concat()],
         vec![[b"v=DKIM1; n=".as_slice(), &b"=zz ".repeat(16_000)].concat()],
     ];
