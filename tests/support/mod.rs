@@ -23,6 +23,7 @@ mod messages;
 mod opendkim;
 mod postfix;
 mod process;
+mod records;
 mod scratch;
 mod sendmail;
 mod sink;
@@ -44,6 +45,7 @@ pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit
 pub(crate) use opendkim::OpenDkim;
 pub(crate) use postfix::{Postfix, PostfixOptions};
 pub(crate) use process::Server;
+pub(crate) use records::{Taken, dkimpy_reads, opendkim_reads};
 pub(crate) use scratch::{Scratch, eventually, free_port};
 pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
