@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::fold::{Folded, Mark, fold, fold_findings};
+use super::fold::{Folded, Mark, UNDETERMINED, fold, fold_findings};
 use super::tally::counted;
 use super::{DomainReport, KeyReport, Report, Tally, Verdict, safe};
 use crate::finding::{Finding, Place, RuleDescription, Severity};
@@ -104,7 +104,12 @@ fn write_summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let words = rows.iter().map(|row| row.state.mark().to_string().chars().count());
         let marks = words.chain([HEADINGS[4].len()]).max().unwrap_or_default();
         write_cells(out, [HEADINGS[0], HEADINGS[1], HEADINGS[2], HEADINGS[3]], widths)?;
-        writeln!(out, "{:marks$}  {}", HEADINGS[4], HEADINGS[5])?;
+        let has_words = rows.iter().any(|row| !row.words.is_empty());
+        writeln!(
+            out,
+            "{}",
+            format!("{:marks$}  {}", HEADINGS[4], if has_words { HEADINGS[5] } else { "" }).trim_end()
+        )?;
         for row in &rows {
             write_cells(out, row.cells, widths)?;
             let (style, mark) = (row.state.style(), row.state.mark().to_string());
@@ -196,7 +201,7 @@ fn write_details(report: &Report, domain: &DomainReport, out: &mut dyn Write) ->
         }
         if let Some(why) = group.undetermined {
             let mark = State::Undetermined.mark();
-            writeln!(out, "  {WARN}{mark}{WARN:#}  it could not be found out what is published")?;
+            writeln!(out, "  {WARN}{mark}{WARN:#}  {UNDETERMINED}")?;
             write_field(out, "why", why)?;
         }
     }
@@ -290,12 +295,12 @@ fn write_information(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 // The end.
 
 fn write_end(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let style = match report.verdict() {
-        Verdict::Clean => GOOD,
-        Verdict::Findings => BAD,
-        Verdict::Undetermined => WARN,
+    let (sign, style) = match report.verdict() {
+        Verdict::Clean => ('✔', GOOD),
+        Verdict::Findings => ('✘', BAD),
+        Verdict::Undetermined => ('?', WARN),
     };
-    write!(out, "\n{style}{}{style:#}.", Tally::of(report))?;
+    write!(out, "\n{style}{sign} {}{style:#}  {}.", report.verdict(), Tally::of(report))?;
     match worst_rule(report) {
         Some(rule) => writeln!(out, " More on a rule: waxseal verify --explain {rule}"),
         None if report.verdict() == Verdict::Undetermined => {
