@@ -160,8 +160,12 @@ mod tests {
     }
 
     fn shape(domain: &DomainReport) -> Vec<(String, String)> {
-        let names = |folded: &Folded<'_>| folded.selectors.iter().map(|selector| selector.as_str()).collect::<Vec<_>>();
-        fold(domain).iter().map(|folded| (names(folded).join(" "), folded.servers.join(" "))).collect()
+        let said = fold(domain);
+        let names = said.iter().map(|folded| {
+            let selectors: Vec<_> = folded.selectors.iter().map(|selector| selector.as_str()).collect();
+            (selectors.join(" "), folded.servers.join(" "))
+        });
+        names.collect()
     }
 
     #[test]
