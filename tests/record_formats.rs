@@ -150,6 +150,46 @@ fn no_records_are_a_document_too() {
     }
 }
 
+/// `waxseal record` with these arguments, in an installation with keys of these domains.
+fn waxseal(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.arg("--config").arg(folder.join("waxseal.toml")).args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn records_of_all_domains_or_of_some_states_are_printed() {
+    let scratch = Scratch::new("record");
+    let folder = scratch.join("w");
+    let init = ["init", "--dir", folder.to_str().unwrap(), "--yes", "--algorithm", "ed25519", "b.example", "a.example"];
+    assert!(waxseal(&folder, &init).status.success());
+    assert!(waxseal(&folder, &["activate", "--yes", "b.example"]).status.success());
+    let all = waxseal(&folder, &["record", "--all"]);
+    assert_eq!(lines(&all).len(), 2);
+    assert!(lines(&all)[0].ends_with("._domainkey.a.example."), "{:?}", lines(&all));
+    let active = waxseal(&folder, &["record", "--all", "--state", "active"]);
+    assert_eq!(lines(&active), lines(&all)[1..]);
+    assert_eq!(lines(&waxseal(&folder, &["record", "--state", "active", "a.example"])), [""; 0]);
+    for format in RecordFormat::ALL {
+        let output = waxseal(&folder, &["record", "--all", "--format", format.name()]);
+        assert!(
+            output.status.success() && String::from_utf8(output.stdout).unwrap().contains("_domainkey"),
+            "{format}"
+        );
+    }
+    // Either domains or all of them; and one that is broken hides no other.
+    assert_eq!(waxseal(&folder, &["record", "--all", "a.example"]).status.code(), Some(2));
+    assert_eq!(waxseal(&folder, &["record"]).status.code(), Some(2));
+    fs::write(folder.join("keys/domains/a.example/manifest.json"), "{").unwrap();
+    let rest = waxseal(&folder, &["record", "--all"]);
+    assert_eq!((rest.status.code(), lines(&rest)), (Some(1), lines(&active)));
+    assert!(String::from_utf8(rest.stderr).unwrap().contains("a.example"));
+}
+
 #[test]
 fn what_is_too_much_for_one_request_becomes_several() {
     let many: Vec<_> = (0..450).map(|at| rsa("example.test", &format!("s{at}"), 4096)).collect();

@@ -48,3 +48,15 @@ fn compare_numbers(one: &str, other: &str) -> Ordering {
     let (one, other) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_within_names_are_in_their_order() {
+        let mut names = ["s10", "s2", "20261123r", "20261123e", "9a", "s2a", "s", "a.b", "007b", "s02"];
+        names.sort_by(|one, other| natural(one, other));
+        assert_eq!(names, ["007b", "9a", "20261123e", "20261123r", "a.b", "s", "s2", "s02", "s2a", "s10"]);
+    }
+}

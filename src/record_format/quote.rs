@@ -43,3 +43,24 @@ pub(super) fn literal(text: &str) -> String {
     literal.push('"');
     literal
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_quoted_string_is_escaped() {
+        assert_eq!(quoted(r#"a"b\c;d"#), r#""a\"b\\c;d""#);
+        assert_eq!(quoted("\t\u{7f}é"), r#""\009\127\195\169""#);
+        assert_eq!(quoted_strings(&["a b".into(), String::new()]), r#""a b" """#);
+    }
+
+    #[test]
+    fn literals_are_ascii_and_json() {
+        for text in ["a\"b\\c", "\u{7f}\u{0}\n", "é \u{2028} \u{1f600} </script>"] {
+            let literal = literal(text);
+            assert!(literal.is_ascii() && !literal.contains(|character: char| character.is_control()), "{literal}");
+            assert_eq!(serde_json::from_str::<String>(&literal).unwrap(), text);
+        }
+    }
+}

@@ -90,3 +90,14 @@ fn octal(quoted: &str) -> String {
     }
     text + rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_octal_and_other_escapes_stay() {
+        assert_eq!(octal(r#""\009 \127 \255""#), r#""\011 \177 \377""#);
+        assert_eq!(octal(r#""\\034 \" \\""#), r#""\\034 \" \\""#);
+    }
+}

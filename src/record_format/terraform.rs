@@ -30,3 +30,16 @@ fn string(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", text.replace("${", "$${").replace("%{", "%%{"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_template_and_no_quote_gets_through() {
+        assert_eq!(string(r#"${a} %{b} $c %d"#), r#""$${a} %%{b} $c %d""#);
+        assert_eq!(string(r#"a"b\"#), r#""a\"b\\""#);
+        // Read as a dollar and an escaped template.
+        assert_eq!(string("$${a}"), "\"$$${a}\"");
+    }
+}

@@ -30,3 +30,15 @@ fn write_octet(out: &mut dyn Write, octet: u8) -> io::Result<()> {
         other => write!(out, "\\{other:03o}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_field_or_begins_a_number_is_octal() {
+        let mut out = Vec::new();
+        "a:b\\c;d \n\u{7f}".bytes().try_for_each(|octet| write_octet(&mut out, octet)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a\\072b\\134c;d\\040\\012\\177");
+    }
+}
