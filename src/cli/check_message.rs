@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::output::{BAD, Format, GOOD, WARN, write_json};
 use super::{Exit, Undetermined, UsageError};
 use crate::clock::Clock;
+use crate::config::values::DnsServer;
 use crate::dkim::verifier::{self, Outcome, Published, Verification};
 use crate::dns::{Lookup, Patience, TxtAnswer};
 use crate::finding::Chain;
@@ -30,8 +30,8 @@ pub(super) struct Args {
     records: Option<PathBuf>,
 
     /// Ask this resolver (address or address:port) instead of the system's. May be given several times.
-    #[arg(long, value_name = "ADDRESS", value_parser = resolver)]
-    resolver: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS")]
+    resolver: Vec<DnsServer>,
 
     /// How to print the results.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -179,7 +179,7 @@ fn zone_file_text(line: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Records> {
+fn look_up(names: Vec<String>, resolvers: &[DnsServer]) -> anyhow::Result<Records> {
     let mut records = Records::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -187,7 +187,10 @@ fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Recor
             [] => Lookup::system(Patience::default())
                 .context("no resolver is known; name one with --resolver, or give the records with --records")
                 .map_err(Undetermined)?,
-            resolvers => Lookup::of_servers(resolvers, Patience::default())?,
+            resolvers => {
+                let servers: Vec<_> = resolvers.iter().map(|server| server.0).collect();
+                Lookup::of_servers(&servers, Patience::default())?
+            }
         };
         for name in names {
             let found = match lookup.txt(&name).await {
@@ -202,11 +205,6 @@ fn look_up(names: Vec<String>, resolvers: &[SocketAddr]) -> anyhow::Result<Recor
         }
         Ok(records)
     })
-}
-
-fn resolver(text: &str) -> anyhow::Result<SocketAddr> {
-    let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|address| (address, 53).into()));
-    address.context("write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353")
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::running::{
-    Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
-    Signing, Threads, Timeouts,
+    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
+    Signing, Threads, Timeouts, Verify,
 };
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
@@ -31,6 +31,8 @@ impl Config {
             domains: Default::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            dns: Dns::default(),
+            verify: Verify::default(),
             log: Log::default(),
         }
     }
@@ -117,6 +119,25 @@ impl Default for Timeouts {
             write: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            resolvers: Vec::new(),
+            extra_servers: Vec::new(),
+            timeout: Duration::from_secs(2),
+            attempts: at_least_one(3),
+            queries_per_second: at_least_one(500),
+            concurrency: at_least_one(64),
+        }
+    }
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { max_key_age: Duration::from_secs(180 * 24 * 60 * 60), want_dnssec: false }
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::file::v1;
 use super::parse::Accounts;
-use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts};
+use super::running::{
+    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts, Verify,
+};
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
-use super::values::{Account, Count, Expiry, Network, Period, Size};
+use super::values::{Account, Count, DnsServer, Expiry, Network, Period, Size};
 use crate::dkim::header_selection::SelectionError;
 use crate::dkim::{Auid, HeaderSelection};
 use crate::finding::{Finding, Place, Severity};
@@ -47,6 +49,8 @@ pub(super) fn resolve(
         domains: resolver.domains(spec.domain.as_ref(), &signing),
         limits: resolver.limits(&spec.limits.clone().unwrap_or_default()),
         timeouts: resolver.timeouts(&spec.timeouts.clone().unwrap_or_default()),
+        dns: resolver.dns(&spec.dns.clone().unwrap_or_default()),
+        verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         trust,
         signing,
@@ -438,11 +442,37 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         }
         timeouts
     }
+
+    fn dns(&mut self, spec: &v1::Dns) -> Dns {
+        let defaults = Dns::default();
+        let servers = |servers: &Option<Vec<DnsServer>>| servers.iter().flatten().map(|server| server.0).collect();
+        let dns = Dns {
+            resolvers: servers(&spec.resolvers),
+            extra_servers: servers(&spec.extra_servers),
+            timeout: period(spec.timeout, defaults.timeout),
+            attempts: count(spec.attempts, defaults.attempts),
+            queries_per_second: count(spec.queries_per_second, defaults.queries_per_second),
+            concurrency: count(spec.concurrency, defaults.concurrency),
+        };
+        if dns.timeout.is_zero() {
+            let at = [Step::from("dns"), "timeout".into()];
+            self.error("config.timeout", &at, "0s leaves no time at all".into(), "for example \"2s\"");
+        }
+        dns
+    }
 }
 
 enum Kind {
     User,
     Group,
+}
+
+fn verify(spec: &v1::Verify) -> Verify {
+    let defaults = Verify::default();
+    Verify {
+        max_key_age: period(spec.max_key_age, defaults.max_key_age),
+        want_dnssec: spec.want_dnssec.unwrap_or(defaults.want_dnssec),
+    }
 }
 
 fn trust(spec: &v1::Trust) -> Trust {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// How the DNS is asked.
+    pub dns: Dns,
+    /// What is wanted of published records beyond the standards.
+    pub verify: Verify,
     /// Where log lines go, and which.
     pub log: Log,
 }
@@ -207,6 +211,32 @@ pub struct Timeouts {
     pub write: Duration,
     /// For messages in progress when the daemon is told to stop.
     pub drain: Duration,
+}
+
+/// How the DNS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The recursive resolvers; the system's where empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// Name servers that are asked beside those that the zones name.
+    pub extra_servers: Vec<SocketAddr>,
+    /// How long to wait for one answer.
+    pub timeout: Duration,
+    /// How often a server is asked before it counts as silent.
+    pub attempts: NonZeroUsize,
+    /// Questions a second to one server's address.
+    pub queries_per_second: NonZeroUsize,
+    /// Domains that are looked at together.
+    pub concurrency: NonZeroUsize,
+}
+
+/// What is wanted of published records beyond the standards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// Keys that sign for longer are warned of.
+    pub max_key_age: Duration,
+    /// Whether a zone without DNSSEC is warned of.
+    pub want_dnssec: bool,
 }
 
 /// Where log lines go, and which.

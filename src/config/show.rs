@@ -1,8 +1,10 @@
 //! A running configuration as a file that would give it again.
 
+use std::net::SocketAddr;
+
 use super::file::v1;
-use super::running::{Config, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts};
-use super::values::{Account, Count, Expiry, Mode, Network, Period, Size};
+use super::running::{Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify};
+use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
 use crate::policy::Trust;
 
 impl Config {
@@ -21,6 +23,8 @@ impl Config {
             domain: Some(domains.collect()),
             limits: Some(limits(&self.limits)),
             timeouts: Some(timeouts(&self.timeouts)),
+            dns: Some(dns(&self.dns)),
+            verify: Some(verify(&self.verify)),
             log: Some(log(&self.log)),
         }
     }
@@ -109,6 +113,22 @@ fn timeouts(timeouts: &Timeouts) -> v1::Timeouts {
         write: Some(Period(timeouts.write)),
         drain: Some(Period(timeouts.drain)),
     }
+}
+
+fn dns(dns: &Dns) -> v1::Dns {
+    let servers = |servers: &[SocketAddr]| servers.iter().copied().map(DnsServer).collect::<Vec<_>>();
+    v1::Dns {
+        resolvers: (!dns.resolvers.is_empty()).then(|| servers(&dns.resolvers)),
+        extra_servers: Some(servers(&dns.extra_servers)),
+        timeout: Some(Period(dns.timeout)),
+        attempts: Some(Count(dns.attempts)),
+        queries_per_second: Some(Count(dns.queries_per_second)),
+        concurrency: Some(Count(dns.concurrency)),
+    }
+}
+
+fn verify(verify: &Verify) -> v1::Verify {
+    v1::Verify { max_key_age: Some(Period(verify.max_key_age)), want_dnssec: Some(verify.want_dnssec) }
 }
 
 fn log(log: &Log) -> v1::Log {

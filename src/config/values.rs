@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
@@ -169,6 +170,41 @@ impl FromStr for Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The address of a DNS server, with its port where that is not 53: `192.0.2.53`, `192.0.2.53:5353`,
+/// `[2001:db8::53]:5353`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DnsServer(pub SocketAddr);
+
+/// Why a text is no address of a DNS server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is no address; write one such as \"192.0.2.53\", \"192.0.2.53:5353\" or \"[2001:db8::53]:5353\"")]
+pub struct DnsServerError {
+    given: String,
+}
+
+impl DnsServer {
+    /// The port on which the DNS is served (RFC 1035 §4.2).
+    pub const PORT: u16 = 53;
+}
+
+impl FromStr for DnsServer {
+    type Err = DnsServerError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let alone = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, Self::PORT));
+        text.parse().or_else(|_| alone()).map(Self).map_err(|_| DnsServerError { given: text.into() })
+    }
+}
+
+impl fmt::Display for DnsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.port() {
+            Self::PORT => self.0.ip().fmt(f),
+            _ => self.0.fmt(f),
+        }
     }
 }
 
@@ -358,6 +394,7 @@ as_string!(
     Expiry called r#"duration or `"never"`"# expecting "a duration in quotes such as \"14d\", or \"never\"",
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
+    DnsServer called "address" expecting "an address in quotes such as \"192.0.2.53\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",
@@ -431,6 +468,17 @@ mod tests {
         assert_eq!("::1".parse::<Network>().unwrap().to_string(), "::1/128");
         assert!("192.0.2.0/33".parse::<Network>().is_err());
         assert!("localhost".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn a_dns_server_has_a_port_where_it_is_not_53() {
+        for text in ["192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[2001:db8::53]:5353"] {
+            assert_eq!(text.parse::<DnsServer>().unwrap().to_string(), text);
+        }
+        assert_eq!("[2001:db8::53]:53".parse::<DnsServer>().unwrap().to_string(), "2001:db8::53");
+        for wrong in ["", "ns.example.com", "192.0.2.53:", "192.0.2"] {
+            assert!(wrong.parse::<DnsServer>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

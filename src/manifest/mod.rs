@@ -13,16 +13,20 @@
 //! exists is valid. Changes are functions from one manifest to the next; a store writes the result if nobody was
 //! faster (the revision tells).
 //!
+//! A **public manifest** ([`PublicManifest`]) holds the public parts of many domains in one file, for git and CI.
+//!
 //! Deliberately absent: files, time and randomness. Stores do the first, callers give the others.
 
 mod activate;
 mod bind;
 mod parse;
+mod public;
 pub mod v1;
 
 pub use activate::{ActivateError, Activation, Choice, RetirementWaits};
 pub use bind::BindError;
 pub use parse::{Contradiction, ManifestError};
+pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, PublicManifestWriter};
 pub use v1::{
     Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Origin, Presence,
     PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn, Witness,

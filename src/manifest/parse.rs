@@ -157,25 +157,26 @@ struct Written {
     tombstones: Vec<Tombstone>,
 }
 
+/// A binding as it stands in JSON, unchecked.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenBinding {
-    selector: Selector,
-    state: State,
+pub(super) struct WrittenBinding {
+    pub(super) selector: Selector,
+    pub(super) state: State,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    compromised: Option<Compromised>,
+    pub(super) compromised: Option<Compromised>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    witness: Option<Witness>,
-    key_id: KeyId,
-    algorithm: Algorithm,
-    bits: u32,
-    public_key: String,
-    private_key: PrivateKeyPlace,
-    origin: Origin,
-    created: Timestamp,
-    record_ttl: u32,
+    pub(super) witness: Option<Witness>,
+    pub(super) key_id: KeyId,
+    pub(super) algorithm: Algorithm,
+    pub(super) bits: u32,
+    pub(super) public_key: String,
+    pub(super) private_key: PrivateKeyPlace,
+    pub(super) origin: Origin,
+    pub(super) created: Timestamp,
+    pub(super) record_ttl: u32,
 }
 
 impl Written {
@@ -195,34 +196,56 @@ impl Written {
             return Err(Contradiction::NeverWritten);
         }
         let bindings = self.bindings.into_iter().map(WrittenBinding::check).collect::<Result<Vec<_>, _>>()?;
-        let mut signing: Vec<(Algorithm, &Selector)> = Vec::new();
-        for (index, binding) in bindings.iter().enumerate() {
-            let selector = &binding.selector;
-            if bindings[..index].iter().any(|other| other.selector == *selector) {
-                return Err(Contradiction::SelectorTwice { selector: selector.clone() });
-            }
-            if binding.state.name() != StateName::Active {
-                continue;
-            }
-            let algorithm = binding.algorithm();
-            if let Some((_, first)) = signing.iter().find(|(other, _)| *other == algorithm) {
-                let (first, second) = ((*first).clone(), selector.clone());
-                return Err(Contradiction::TwoActive { algorithm, first, second });
-            }
-            signing.push((algorithm, selector));
-        }
-        let mut buried = std::collections::HashSet::new();
-        for stone in &self.tombstones {
-            if !buried.insert(&stone.selector) {
-                return Err(Contradiction::SelectorTwice { selector: stone.selector.clone() });
-            }
-        }
-        if let Some(reused) = bindings.iter().find(|binding| buried.contains(&binding.selector)) {
-            return Err(Contradiction::SelectorReused { selector: reused.selector.clone() });
+        if let Some((_, contradiction)) = contradictions(&bindings, &self.tombstones).into_iter().next() {
+            return Err(contradiction);
         }
         let Self { revision, domain, status, tombstones, .. } = self;
         Ok(DomainManifest { revision, domain, status, bindings, tombstones })
     }
+}
+
+/// Where in a manifest a contradiction shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// The binding of this index.
+    Binding(usize),
+    /// The tombstone of this index.
+    Tombstone(usize),
+}
+
+/// What cannot be among bindings and tombstones that are each sound.
+pub(super) fn contradictions(bindings: &[Binding], tombstones: &[Tombstone]) -> Vec<(Spot, Contradiction)> {
+    let mut found = Vec::new();
+    let mut signing: Vec<(Algorithm, &Selector)> = Vec::new();
+    for (index, binding) in bindings.iter().enumerate() {
+        let (spot, selector) = (Spot::Binding(index), &binding.selector);
+        if bindings[..index].iter().any(|other| other.selector == *selector) {
+            found.push((spot, Contradiction::SelectorTwice { selector: selector.clone() }));
+        }
+        if binding.state.name() != StateName::Active {
+            continue;
+        }
+        let algorithm = binding.algorithm();
+        if let Some((_, first)) = signing.iter().find(|(other, _)| *other == algorithm) {
+            let (first, second) = ((*first).clone(), selector.clone());
+            found.push((spot, Contradiction::TwoActive { algorithm, first, second }));
+        }
+        signing.push((algorithm, selector));
+    }
+    let mut buried = std::collections::HashSet::new();
+    for (index, stone) in tombstones.iter().enumerate() {
+        if !buried.insert(&stone.selector) {
+            let selector = stone.selector.clone();
+            found.push((Spot::Tombstone(index), Contradiction::SelectorTwice { selector }));
+        }
+    }
+    for (index, binding) in bindings.iter().enumerate() {
+        if buried.contains(&binding.selector) {
+            let selector = binding.selector.clone();
+            found.push((Spot::Binding(index), Contradiction::SelectorReused { selector }));
+        }
+    }
+    found
 }
 
 impl WrittenBinding {
@@ -244,7 +267,7 @@ impl WrittenBinding {
         }
     }
 
-    fn check(self) -> Result<Binding, Contradiction> {
+    pub(super) fn check(self) -> Result<Binding, Contradiction> {
         let Self { selector, algorithm, bits, .. } = self;
         let public_key =
             STANDARD.decode(&self.public_key).ok().and_then(|octets| PublicKey::from_octets(algorithm, &octets).ok());

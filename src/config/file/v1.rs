@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
-use crate::config::values::{Account, Count, Expiry, Mode, Network, Period, Size};
+use crate::config::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
 use crate::dkim::CanonicalizationPair;
 use crate::names::DomainName;
 use crate::policy::{OnFailure, OnUnsignable};
@@ -31,6 +31,8 @@ pub struct Spec {
     pub domain: Option<BTreeMap<DomainName, Domain>>,
     pub limits: Option<Limits>,
     pub timeouts: Option<Timeouts>,
+    pub dns: Option<Dns>,
+    pub verify: Option<Verify>,
     pub log: Option<Log>,
 }
 
@@ -215,6 +217,45 @@ pub struct Timeouts {
     /// told for a filter that fails (`milter_default_action`): tempfail keeps them. Less than the unit's
     /// `TimeoutStopSec=`.
     pub drain: Option<Period>,
+}
+
+/// How the DNS is asked, by `waxseal verify` and whatever else looks at published records. The daemon's signing asks
+/// no DNS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// The recursive resolvers, as addresses, with a port behind a colon where it is not 53. Those of the system
+    /// (`/etc/resolv.conf`) where unset: they know the way out.
+    #[schemars(example = ["192.0.2.53", "[2001:db8::53]:5353"])]
+    pub resolvers: Option<Vec<DnsServer>>,
+    /// Name servers that are asked beside those that the zones name: hidden primaries, as addresses. None: what resolvers
+    /// see is what the zones name.
+    #[schemars(example = ["192.0.2.1"])]
+    pub extra_servers: Option<Vec<DnsServer>>,
+    /// How long to wait for one answer of one server. Name servers answer within milliseconds, from the far side of
+    /// the earth within 300; two seconds leave room for a lost packet on the way.
+    pub timeout: Option<Period>,
+    /// How often a server is asked before it counts as silent, the last time over TCP. Three: one packet may be lost, and
+    /// rate limiting shows itself only over UDP.
+    pub attempts: Option<Count>,
+    /// Questions a second to one server's address. Beyond their own bound servers drop questions, which looks as if they
+    /// were dead; 500 are far below what any of them bounds, and verify 1,000 domains in some seconds.
+    pub queries_per_second: Option<Count>,
+    /// Domains that are looked at together. Most of the time is waiting, so 64 cost little memory and keep even slow
+    /// servers busy.
+    pub concurrency: Option<Count>,
+}
+
+/// What `waxseal verify` wants beyond the standards.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Keys that sign for longer are warned of (P07). Half a year: long enough to be no burden, short enough that a key
+    /// copied unnoticed does not serve for years.
+    pub max_key_age: Option<Period>,
+    /// Whether a zone without DNSSEC is warned of (D13), instead of only noted. Off: most zones have none, and DKIM works
+    /// without.
+    pub want_dnssec: Option<bool>,
 }
 
 /// Where log lines go, and which: one line a message, and what the daemon does.
