@@ -10,7 +10,7 @@ mod example;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use example::{clean, report, report_of};
+use example::{clean, report, report_of, silent};
 use serde_json::Value;
 use support::{Scratch, installed, own};
 use waxseal::finding::Severity;
@@ -60,9 +60,10 @@ fn sarif_is_as_it_was() {
 }
 
 #[test]
-fn of_many_domains_the_clean_ones_are_counted() {
+fn of_many_domains_the_clean_and_the_silent_are_counted() {
     let mut domains: Vec<_> = (0..60).map(|at| clean(&format!("d{at}.example"))).collect();
-    domains.push(report().domains.swap_remove(0));
+    domains.extend(report().domains.drain(..2));
+    domains.extend((0..20).map(|at| silent(&format!("q{at}.example"))));
     insta::assert_snapshot!(without_colours(&report_of(domains)));
 }
 
@@ -80,6 +81,33 @@ fn nothing_from_dns_steers_a_terminal() {
         };
         let steers = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
         assert_eq!(text.chars().find(|character| steers(*character)), None, "{format}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever text comes from DNS or a file, what machines read stays whole and no terminal is steered.
+    #[test]
+    fn no_text_breaks_a_form(evidence: String, remedy: String, record: String, why: String) {
+        let mut report = report();
+        let key = &mut report.domains[3].keys[0];
+        key.findings[0].evidence.clone_from(&evidence);
+        key.findings[0].remedy = remedy;
+        key.findings[0].record = record;
+        key.undetermined = Some(why);
+        for format in ReportFormat::ALL {
+            let text = if format == ReportFormat::Text { without_colours(&report) } else { written(&report, format) };
+            let steers = |character: char| character.is_control() && character != '\n';
+            assert_eq!(text.chars().find(|character| steers(*character)), None, "{format}");
+        }
+        let json: Value = serde_json::from_str(&written(&report, ReportFormat::Json)).unwrap();
+        assert_eq!(&json["domains"][3]["keys"][0]["findings"][0]["evidence"], &evidence);
+        serde_json::from_str::<Value>(&written(&report, ReportFormat::Sarif)).unwrap();
+        let nagios = written(&report, ReportFormat::Nagios);
+        assert_eq!((nagios.lines().count(), nagios.matches('|').count()), (1, 1));
+        let github = written(&report, ReportFormat::Github);
+        assert!(github.lines().rev().skip(1).all(|line| line.starts_with("::")), "{github}");
     }
 }
 
@@ -145,7 +173,7 @@ fn is_valid_junit(document: &str) -> bool {
     let path = scratch.write("report.xml", document);
     let mut xmllint = Command::new(installed(&["/usr/bin/xmllint"], "libxml2-utils"));
     xmllint.args(["--noout", "--schema"]).arg(data("tests/data/schemas/junit-10.xsd")).arg(path);
-    xmllint.status().unwrap().success()
+    xmllint.output().unwrap().status.success()
 }
 
 #[test]

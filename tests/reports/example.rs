@@ -46,6 +46,14 @@ pub(crate) fn clean(name: &str) -> DomainReport {
     DomainReport { domain, findings: vec![unsigned], keys: vec![key] }
 }
 
+/// A domain whose name servers are down.
+pub(crate) fn silent(name: &str) -> DomainReport {
+    let domain = domain(name);
+    let mut key = key(&domain, "20261123r", 7);
+    key.undetermined = Some("ns.example: no answer in time".into());
+    DomainReport { domain, findings: Vec::new(), keys: vec![key] }
+}
+
 fn example_com() -> DomainReport {
     let domain = domain("example.com");
     let (record_name, record) =
