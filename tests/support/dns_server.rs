@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::CNAME;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::txt::Parser;
 
@@ -52,6 +53,8 @@ pub(crate) enum Lie {
     CompressionLoop,
     /// These records instead, as lines of a zone file with absolute names. None: NODATA.
     Records(String),
+    /// A CNAME to the name of these labels.
+    Alias(Vec<Vec<u8>>),
 }
 
 /// A question that came.
@@ -321,6 +324,11 @@ impl State {
                 return Some([&question.metadata.id.to_be_bytes(), octets.as_slice()].concat());
             }
             Some(Lie::CompressionLoop) => return Some(compression_loop(&answer)),
+            Some(Lie::Alias(labels)) => {
+                strip(&mut answer, ResponseCode::NoError);
+                let target = Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap();
+                answer.add_answer(Record::from_rdata(query.name().clone(), 60, RData::CNAME(CNAME(target))));
+            }
             Some(Lie::Records(lines)) => {
                 let qname = plain(&query.name().to_ascii());
                 answer.answers.clear();
