@@ -24,7 +24,9 @@ mod settings;
 mod shared;
 mod transport;
 mod wire;
+mod zone_file;
 
 pub use lookup::{Lookup, LookupError, Patience, SetupError, TxtAnswer};
 pub use observer::{Observer, Taken};
 pub use settings::{AskedServers, Recursion, Resolvers, Settings, TrustAnchor};
+pub use zone_file::{ZoneFile, ZoneFileError, ZoneFileProblem};

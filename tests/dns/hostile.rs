@@ -65,7 +65,7 @@ fn five_hundred_strings_are_kept_apart() {
 
 #[test]
 fn control_characters_never_come_out_raw() {
-    let server = world("s._domainkey TXT \"\\027[31mred\"\n");
+    let server = world("s._domainkey TXT \"\u{1b}[31mred\"\n");
     let target = [b"\x1b[31m".as_slice(), b"example", b"net"].map(<[u8]>::to_vec).to_vec();
     for address in [FIRST, SECOND] {
         server.lie(address, "t._domainkey.example.test", Lie::Alias(target.clone()));
