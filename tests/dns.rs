@@ -18,6 +18,8 @@ mod common;
 mod delegations;
 #[path = "dns/hostile.rs"]
 mod hostile;
+#[path = "dns/load.rs"]
+mod load;
 #[path = "dns/real_servers.rs"]
 mod real_servers;
 #[path = "dns/resolvers.rs"]
