@@ -9,8 +9,9 @@ use std::sync::Arc;
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+use super::name::plain;
 use super::resolver::Resolver;
-use super::seen::{plain, soa_of};
+use super::seen::soa_of;
 use super::shared::{Shared, all};
 use super::transport::Transport;
 use super::wire::Question;
@@ -148,14 +149,13 @@ impl Delegations {
     }
 
     /// The zone below that a referral leads to.
-    pub(super) async fn follow(&self, referral: &Referral, above: &Delegation) -> Arc<Delegation> {
+    pub(super) async fn follow(&self, referral: &Referral) -> Arc<Delegation> {
         let delegated = self.name_servers(&referral.name_servers, &referral.glue, &referral.cut).await;
         let unchecked = self.assemble(referral.cut.clone(), delegated, Vec::new(), Some(referral.has_ds));
         let (own, glue) = self.apex_name_servers(&unchecked.servers, &referral.cut).await;
         // Glue serves those that are named in both.
         let glue: Vec<_> = glue.into_iter().chain(referral.glue.iter().cloned()).collect();
         let own = self.name_servers(&own, &glue, &referral.cut).await;
-        debug_assert!(above.apex.zone_of(&referral.cut));
         Arc::new(self.assemble(referral.cut.clone(), unchecked.name_servers, own, Some(referral.has_ds)))
     }
 
@@ -200,7 +200,7 @@ impl Delegations {
                 }
             };
             if let Some(referral) = Referral::of(&message, &zone.apex, name) {
-                return Ok(Some(self.follow(&referral, zone).await));
+                return Ok(Some(self.follow(&referral).await));
             }
             if !message.metadata.authoritative {
                 reason = format!("no server of {} answers for it", shown(&zone.apex));

@@ -17,6 +17,7 @@
 mod delegation;
 mod gate;
 mod lookup;
+mod name;
 mod observer;
 mod resolver;
 mod seen;

@@ -9,8 +9,9 @@ use tokio::sync::OnceCell;
 
 use super::delegation::{Delegation, Delegations, Referral, is_private};
 use super::lookup::SetupError;
+use super::name::{absolute, plain};
 use super::resolver::Resolver;
-use super::seen::{self, plain, soa_of};
+use super::seen::{self, soa_of};
 use super::shared::{Shared, all};
 use super::transport::{Failure, Transport};
 use super::wire::{Question, Reply};
@@ -206,7 +207,7 @@ impl Inner {
                 replies.iter().flatten().find_map(|reply| Referral::of(&reply.message, &place.delegation.apex, name));
             match referral {
                 Some(referral) if !is_answered => {
-                    let below = self.delegations.follow(&referral, &place.delegation).await;
+                    let below = self.delegations.follow(&referral).await;
                     place = self.place_at_apex(below).await;
                 }
                 _ => return (place, replies),
@@ -290,7 +291,7 @@ impl Inner {
             delegation = asked;
             match (referral, deepest) {
                 (Some(referral), _) if referral.depth() > depth => {
-                    delegation = self.delegations.follow(&referral, &delegation).await;
+                    delegation = self.delegations.follow(&referral).await;
                 }
                 // Servers that were given by address: now their zone is known.
                 (_, Some(owner)) if is_open && delegation.apex.is_root() && !owner.is_root() => {
@@ -382,7 +383,7 @@ impl Inner {
         let zones = || observation.hops.iter().filter_map(|hop| hop.zone.as_deref());
         let is_signed = |zone: &Zone| zone.has_ds == Some(true) || self.anchors.contains(&zone.apex);
         if zones().any(is_signed) {
-            return self.resolver.validated_txt(name).await;
+            return self.resolver.validated_txt(&self.transport, name).await;
         }
         let is_known = observation.hops.iter().all(|hop| hop.zone.as_ref().is_some_and(|zone| zone.has_ds.is_some()));
         let security = if is_known { Security::Insecure } else { Security::Unknown };
@@ -398,7 +399,7 @@ impl Inner {
             None => None,
         };
         if has_ds == Some(true) || self.anchors.iter().any(|anchor| text.ends_with(&format!(".{anchor}"))) {
-            return self.resolver.validated_txt(name).await;
+            return self.resolver.validated_txt(&self.transport, name).await;
         }
         let security = if has_ds == Some(false) { Security::Insecure } else { Security::Unknown };
         self.resolver.txt(&self.transport, name, security).await
@@ -551,10 +552,4 @@ fn says_the_same(wildcard: &Wildcard, server: &Server, outcome: &Outcome) -> boo
 fn owner_of(line: &str) -> Option<String> {
     let owner = line.split_whitespace().next()?;
     (!owner.starts_with(';')).then(|| owner.trim_end_matches('.').to_ascii_lowercase())
-}
-
-fn absolute(name: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(name).ok()?;
-    name.set_fqdn(true);
-    Some(name)
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -29,6 +30,8 @@ const VALIDATION_PATIENCE: u32 = 10;
 /// Recursive servers, asked one after the other until one is of use.
 pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
+    /// Which of them answered last.
+    preferred: AtomicUsize,
     validating: TokioResolver,
     patience: Duration,
 }
@@ -57,7 +60,8 @@ impl Resolver {
             return Err(SetupError::NoServers);
         }
         let validating = validating(&servers, settings)?;
-        Ok(Self { servers, validating, patience: settings.timeout * VALIDATION_PATIENCE })
+        let patience = settings.timeout.saturating_mul(VALIDATION_PATIENCE);
+        Ok(Self { servers, preferred: AtomicUsize::new(0), validating, patience })
     }
 
     /// NOERROR or NXDOMAIN of the first server that says so.
@@ -69,10 +73,13 @@ impl Resolver {
     ) -> Result<Answer, NoAnswer> {
         let question = Question::recursive(name, record_type);
         let mut worst = NoAnswer { detail: "there is no resolver".into(), is_bogus: false };
-        for &server in &self.servers {
+        for (number, server) in self.in_order() {
             match transport.ask(server, &question).await {
                 Ok(reply) => match reply.message.metadata.response_code {
-                    ResponseCode::NoError | ResponseCode::NXDomain => return Ok(Answer { reply, server }),
+                    ResponseCode::NoError | ResponseCode::NXDomain => {
+                        self.preferred.store(number, Ordering::Relaxed);
+                        return Ok(Answer { reply, server });
+                    }
                     ResponseCode::ServFail => {
                         let is_bogus = self.is_bogus(transport, server, &question).await;
                         worst = NoAnswer { detail: format!("{server} says SERVFAIL"), is_bogus };
@@ -115,7 +122,7 @@ impl Resolver {
     }
 
     /// TXT at a name, validated here from the trust anchor down.
-    pub(super) async fn validated_txt(&self, name: &Name) -> Recursive {
+    pub(super) async fn validated_txt(&self, transport: &Transport, name: &Name) -> Recursive {
         self.validating.clear_lookup_cache(name.clone(), RecordType::TXT);
         let looked_up =
             tokio::time::timeout(self.patience, self.validating.lookup(name.clone(), RecordType::TXT)).await;
@@ -124,7 +131,21 @@ impl Resolver {
             Ok(Ok(lookup)) => validated(name, &lookup),
             Ok(Err(error)) => refused(&error),
         };
+        if let RecursiveAnswer::Failed { .. } = answer {
+            // A resolver that validates by itself says SERVFAIL; whether validation is the cause, CD=1 tells.
+            let own = self.txt(transport, name, Security::Unknown).await;
+            if let RecursiveAnswer::Bogus { .. } = own.answer {
+                return own;
+            }
+        }
         Recursive { resolver: self.to_string(), answer }
+    }
+
+    /// The servers, beginning with the one that was of use last.
+    fn in_order(&self) -> impl Iterator<Item = (usize, SocketAddr)> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let numbered = self.servers.iter().copied().enumerate();
+        numbered.clone().skip(first).chain(numbered.take(first))
     }
 
     async fn is_bogus(&self, transport: &Transport, server: SocketAddr, question: &Question) -> bool {

@@ -5,6 +5,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use jiff::Timestamp;
 
+use super::name::plain;
 use super::wire::Reply;
 use crate::observation::{Cname, Code, Response, Signature, Soa, Txt};
 
@@ -67,15 +68,6 @@ pub(super) fn code(code: ResponseCode) -> Code {
         ResponseCode::Refused => Code::Refused,
         other => Code::Other(other.into()),
     }
-}
-
-/// A name in lower case without the final dot; octets that are no letters are written as `\DDD`.
-pub(super) fn plain(name: &Name) -> String {
-    let mut text = name.to_lowercase().to_ascii();
-    if text.ends_with('.') {
-        text.pop();
-    }
-    text
 }
 
 fn txt(record: &Record) -> Option<Txt> {

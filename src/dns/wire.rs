@@ -5,6 +5,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
+use super::name::plain;
 use crate::observation::Truncation;
 
 /// The largest datagram that is asked for (DNS Flag Day 2020): it fits every path unfragmented.
@@ -80,7 +81,7 @@ impl Question {
             [query] if repeats(query) => Ok(message),
             // A server that did not understand the question may leave it out.
             [] if message.metadata.response_code == ResponseCode::FormErr => Ok(message),
-            [query] => Err(format!("it answers {} {} instead", query.name().to_ascii(), query.query_type())),
+            [query] => Err(format!("it answers {} {} instead", plain(query.name()), query.query_type())),
             _ => Err("it does not repeat the question".into()),
         }
     }

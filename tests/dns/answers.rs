@@ -1,5 +1,6 @@
 //! What servers answer.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::ResponseCode;
@@ -180,4 +181,28 @@ fn a_selector_is_free_taken_or_not_known() {
 fn a_wildcard_does_not_take_every_selector() {
     let server = world("*._domainkey 60 TXT \"v=DKIM1; p=WILD\"\n");
     assert_eq!(is_taken(&settings(&server), "example.test", "new"), Taken::Free);
+}
+
+#[test]
+fn an_address_family_without_a_route_is_not_asked() {
+    let server = world(GOOD);
+    // Documentation addresses (RFC 3849) lead nowhere, also where IPv6 does.
+    let nowhere = "2001:db8::1".parse().unwrap();
+    let servers = AskedServers::Exactly(vec![server.at(FIRST), SocketAddr::new(nowhere, 53)]);
+    let seen = observe(&Settings { servers, ..settings(&server) });
+    let has_route = UdpSocket::bind("[::]:0").is_ok_and(|socket| socket.connect((nowhere, 53)).is_ok());
+    match outcome(&seen.hops[0], nowhere) {
+        Outcome::NoRoute => assert!(!has_route),
+        Outcome::Silent(_) => assert!(has_route),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(answered(&seen.hops[0], FIRST).txt.len(), 1);
+}
+
+#[test]
+fn a_server_that_does_not_know_edns_is_asked_without() {
+    let server = world(GOOD);
+    server.lie(FIRST, RECORD, Lie::NoEdns);
+    let seen = observe(&exactly(&server));
+    assert_eq!(answered(&seen.hops[0], FIRST).txt.len(), 1);
 }

@@ -110,7 +110,7 @@ fn a_child_zone_on_the_same_servers_is_known_by_its_soa() {
 #[test]
 fn hidden_primaries_are_asked_besides() {
     let server = world(GOOD);
-    server.serve(&[OTHER], "example.test", &format!("{APEX}"));
+    server.serve(&[OTHER], "example.test", APEX);
     let settings = Settings { extra_servers: vec![server.at(OTHER)], ..settings(&server) };
     let seen = observe(&settings);
     assert_eq!(seen.hops[0].answers.len(), 3);

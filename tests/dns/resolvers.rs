@@ -1,7 +1,7 @@
 //! Recursive look-ups.
 
 use hickory_resolver::proto::op::ResponseCode;
-use waxseal::dns::{Recursion, Settings};
+use waxseal::dns::{Observer, Recursion, Resolvers, Settings, SetupError, TrustAnchor};
 use waxseal::observation::{ChainEnd, Code, Dmarc, RecursiveAnswer, Security};
 
 use crate::common::*;
@@ -68,4 +68,22 @@ fn dmarc_is_found_at_the_domain_or_its_registrable_domain() {
     server.lie(RESOLVER, "_dmarc.example.test", Lie::Silence);
     assert_eq!(dmarc(&settings(&server), "example.test"), Dmarc::Unknown);
     assert_eq!(dmarc(&Settings { recursion: Recursion::Never, ..settings(&server) }, "example.test"), Dmarc::Unknown);
+}
+
+#[test]
+fn a_dead_resolver_is_passed_over_once_another_has_answered() {
+    let server = world(GOOD);
+    let resolvers = Resolvers::Servers(vec![(RESOLVER, free_port()).into(), server.at(RESOLVER)]);
+    let seen = observe(&Settings { resolvers, ..settings(&server) });
+    assert!(matches!(seen.recursive.answer, RecursiveAnswer::Found { .. }), "{seen:#?}");
+}
+
+#[test]
+fn without_resolvers_or_with_a_bad_trust_anchor_there_is_no_observer() {
+    let none = Settings { resolvers: Resolvers::Servers(Vec::new()), ..Settings::default() };
+    assert!(matches!(Observer::new(&none), Err(SetupError::NoServers)));
+    let anchor = TrustAnchor { dnskeys: "example.test. IN DS 1 2 3 00".into() };
+    let resolvers = Resolvers::Servers(vec![(RESOLVER, 53).into()]);
+    let bad = Settings { resolvers, trust_anchor: Some(anchor), ..Settings::default() };
+    assert!(matches!(Observer::new(&bad), Err(SetupError::TrustAnchor { .. })));
 }

@@ -53,6 +53,8 @@ pub(crate) enum Lie {
     CompressionLoop,
     /// These records instead, as lines of a zone file with absolute names. None: NODATA.
     Records(String),
+    /// FORMERR to questions with EDNS, the truth to others.
+    NoEdns,
     /// A CNAME to the name of these labels.
     Alias(Vec<Vec<u8>>),
 }
@@ -182,8 +184,7 @@ pub(crate) fn is_authoritative(server: SocketAddr, apex: &str) -> bool {
     }
     let mut buffer = [0; 4096];
     let Ok(length) = socket.recv(&mut buffer) else { return false };
-    Message::from_vec(&buffer[..length])
-        .is_ok_and(|answer| answer.metadata.authoritative && answer.answers.first().is_some())
+    Message::from_vec(&buffer[..length]).is_ok_and(|answer| answer.metadata.authoritative && !answer.answers.is_empty())
 }
 
 /// One port that is free for UDP and TCP on every address.
@@ -327,6 +328,12 @@ impl State {
                 return Some([&question.metadata.id.to_be_bytes(), octets.as_slice()].concat());
             }
             Some(Lie::CompressionLoop) => return Some(compression_loop(&answer)),
+            Some(Lie::NoEdns) if question.edns.is_some() => {
+                strip(&mut answer, ResponseCode::FormErr);
+                answer.queries.clear();
+                answer.edns = None;
+            }
+            Some(Lie::NoEdns) => {}
             Some(Lie::Alias(labels)) => {
                 strip(&mut answer, ResponseCode::NoError);
                 let target = Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap();
