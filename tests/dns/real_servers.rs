@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use waxseal::dns::{AskedServers, Recursion, Resolvers, Settings, TrustAnchor};
-use waxseal::observation::{Outcome, RecursiveAnswer, Security};
+use waxseal::dns::{AskedServers, Recursion, Resolvers, Settings, TrustAnchor, ZoneFile};
+use waxseal::names::{DomainName, Selector};
+use waxseal::observation::{Code, Hop, Observation, Outcome, RecursiveAnswer, Security, Signature};
 
 use crate::common::*;
 use crate::support::*;
@@ -135,4 +136,42 @@ fn a_zone_that_knot_signs_is_secure_below_its_own_key() {
     let seen = observe(&settings_of(knot.servers(), Some(knot.trust_anchor("example.test"))));
     assert!(!answered(&seen.hops[0], loopback(1)).signatures.is_empty());
     assert!(matches!(seen.recursive.answer, RecursiveAnswer::Found { security: Security::Secure, .. }), "{seen:#?}");
+}
+
+/// What matters of an answer: a file and a server that serves it say the same.
+fn said(hop: &Hop) -> (Code, Vec<Vec<Vec<u8>>>, Option<String>, Vec<Signature>) {
+    let Outcome::Answered(response) = &hop.answers[0].outcome else { panic!("{hop:#?}") };
+    let mut texts: Vec<_> = response.txt.iter().map(|txt| txt.strings.clone()).collect();
+    texts.sort();
+    (response.code, texts, response.cname.as_ref().map(|cname| cname.target.clone()), response.signatures.clone())
+}
+
+#[test]
+#[ignore = "needs Debian's bind9: run tests/run-all"]
+fn a_zone_file_says_what_bind_says_that_serves_it() {
+    let lines = lines()
+        + "two._domainkey TXT ( \"a\\\"b\" ; a comment\n  c\\;d \"\\200\" )\n  3m IN TXT second\nempty.t._domainkey A 192.0.2.1\n";
+    let unsigned = ZoneText::new("example.test", &[loopback(1)], &lines);
+    let signed = sign_zone(&unsigned, Signatures::Good).zone;
+    for zone in [unsigned, signed] {
+        let file = ZoneFile::parse(&zone.text, None, "example.test.zone").unwrap();
+        let bind = Bind::start(&[zone], &[loopback(1)]);
+        let settings = settings_of(bind.servers(), None);
+        for (domain, selector) in [
+            ("example.test", "s"),
+            ("example.test", "alias"),
+            ("example.test", "long"),
+            ("example.test", "two"),
+            ("example.test", "t"),
+            ("example.test", "absent"),
+            ("wild.example.test", "s"),
+        ] {
+            let served = observe_at(&settings, domain, selector);
+            let (name, key) = (DomainName::parse(domain).unwrap(), Selector::parse(selector).unwrap());
+            let read = file.observe(&name, &key, served.at);
+            let of = |seen: &Observation| seen.hops.iter().map(said).collect::<Vec<_>>();
+            assert_eq!(of(&read), of(&served), "{selector} at {domain}");
+            assert_eq!(read.hops[0].zone.as_ref().unwrap().apex, served.hops[0].zone.as_ref().unwrap().apex);
+        }
+    }
 }
