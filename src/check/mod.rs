@@ -4,11 +4,22 @@
 //! Subject (what we hold, and what was seen) ──judge──▶ Judgement (findings; what could not be found out)
 //! ```
 
+mod about;
+mod caching;
 mod catalogue;
+mod chain;
 mod judge;
 mod judgement;
+mod key;
+mod modulus;
+mod policy;
 mod rule;
+mod seen;
 mod subject;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod zone;
 
 pub use catalogue::RULES;
 pub use judge::judge;

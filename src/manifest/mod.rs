@@ -28,6 +28,6 @@ pub use bind::BindError;
 pub use parse::{Contradiction, ManifestError};
 pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, PublicManifestWriter};
 pub use v1::{
-    Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Origin, Presence,
+    Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Meanwhile, Origin, Presence,
     PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn, Witness,
 };

@@ -13,11 +13,13 @@ mod algorithm;
 mod armour;
 mod der;
 mod error;
+mod material;
 mod private;
 mod public;
 
 pub use algorithm::{Algorithm, KeyKind, UnknownAlgorithm};
 pub use error::{KeyError, SignError, UnusableKind, VerifyError};
+pub use material::{KeyMaterial, RsaWrapping};
 pub use private::{PrivateKey, SigningKey};
 pub use public::{KeyId, KeyIdError, PublicKey};
 
