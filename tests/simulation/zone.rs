@@ -98,6 +98,7 @@ struct Word {
     records: Vec<Record>,
     rounds: u32,
     first: Moment,
+    last: Moment,
     /// What our publisher put there and the server confirmed: the same in three rounds over five minutes.
     confirmed: Option<(Vec<Record>, u64)>,
 }
@@ -168,11 +169,6 @@ impl Zone {
         self.names.get(name).and_then(|changes| changes.last()).map_or(&[], |change| &change.records)
     }
 
-    /// Who changed a name last.
-    pub(crate) fn last_author(&self, name: &str) -> Option<Author> {
-        self.names.get(name).and_then(|changes| changes.last()).map(|change| change.author)
-    }
-
     /// Puts records at a name, in place of what was there.
     pub(crate) fn change(&mut self, name: &str, records: Vec<Record>, author: Author, now: Moment) {
         if self.at_primary(name) == records {
@@ -189,15 +185,6 @@ impl Zone {
         self.version += 1;
         self.negative.push((self.version, negative));
         self.notify(now);
-    }
-
-    /// Forgets a name that is absent everywhere, for good.
-    pub(crate) fn forget(&mut self, name: &str) {
-        self.names.remove(name);
-        for server in &mut self.servers {
-            server.wrong.remove(name);
-            server.words.remove(name);
-        }
     }
 
     fn notify(&mut self, now: Moment) {
@@ -250,10 +237,14 @@ impl Zone {
             (None, Some(change)) => change.records.clone(),
             (None, None) => Vec::new(),
         };
-        let confirmed = of_server.words.get(name).and_then(|word| word.confirmed.as_ref());
+        // An edit of the zone breaks the word of all its servers, also that of one that was silent till now.
+        let is_edit = wrong.is_none() && change.is_some_and(|change| change.author == Author::Other);
+        let confirmed = self.servers.iter().enumerate().filter(|(index, _)| *index == server || is_edit);
+        let confirmed = confirmed.filter_map(|(_, server)| server.words.get(name)?.confirmed.as_ref());
+        let confirmed = confirmed.max_by_key(|(_, version)| *version);
         let is_broken_word = confirmed.is_some_and(|(word, since)| {
             let is_news = |change: &Change| change.author == Author::Publisher && change.version > *since;
-            *word != records && !(wrong.is_none() && change.is_some_and(is_news))
+            !have_same_texts(word, &records) && !(wrong.is_none() && change.is_some_and(is_news))
         });
         Answer::Said { records, negative, is_broken_word }
     }
@@ -266,28 +257,49 @@ impl Zone {
         of_server.last_answered = now;
         let version = of_server.version;
         let word = of_server.words.entry(name.to_owned()).or_default();
-        if word.rounds == 0 || word.records != *records {
+        if word.rounds == 0 || !have_same_texts(&word.records, records) {
             (word.records, word.rounds, word.first) = (records.clone(), 1, now);
         } else {
             word.rounds += 1;
         }
+        word.last = now;
         let change = self.names.get(name).and_then(|changes| changes.iter().rev().find(|at| at.version <= version));
         if word.rounds >= 3
             && now - word.first >= 5 * MINUTE
             && let Some(change) = change.filter(|change| change.author == Author::Publisher)
-            && change.records == word.records
+            && have_same_texts(&change.records, &word.records)
         {
             word.confirmed = Some((word.records.clone(), change.version));
         }
         answer
     }
 
-    /// Whether resolvers get the same from every server that answers them, and that is `records`.
-    pub(crate) fn is_everywhere(&mut self, name: &str, wanted: &[Record], now: Moment, random: &mut Random) -> bool {
-        (0..self.servers.len()).all(|server| match self.ask(server, name, now, random) {
-            Answer::Said { records, .. } => records == wanted,
-            Answer::ServFail | Answer::Silence => true,
-        })
+    /// A server that the runner did not see with a record for so long, and did not give up either.
+    pub(crate) fn not_seen(
+        &self,
+        name: &str,
+        now: Moment,
+        within: Duration,
+        is_right: impl Fn(&str) -> bool,
+    ) -> Option<&'static str> {
+        let is_seen = |server: &&Server| {
+            let is_given_up = now - server.last_answered >= GIVEN_UP_AFTER;
+            is_given_up
+                || server.words.get(name).is_some_and(|word| {
+                    now - word.last <= within && word.records.len() == 1 && is_right(&word.records[0].text)
+                })
+        };
+        self.servers.iter().find(|server| !is_seen(server)).map(|server| server.name)
+    }
+
+    /// Whether a server answers at all.
+    pub(crate) fn is_up(&self, server: usize) -> bool {
+        self.servers[server].outage.is_none()
+    }
+
+    /// Whether our publisher changed a name last.
+    pub(crate) fn is_ours(&self, name: &str) -> bool {
+        self.names.get(name).and_then(|changes| changes.last()).is_some_and(|at| at.author == Author::Publisher)
     }
 
     /// Lets a server do what it would have done by now.
@@ -309,6 +321,10 @@ impl Zone {
             server.version = newest;
         }
     }
+}
+
+fn have_same_texts(first: &[Record], second: &[Record]) -> bool {
+    first.len() == second.len() && first.iter().zip(second).all(|(first, second)| first.text == second.text)
 }
 
 #[cfg(test)]
