@@ -16,6 +16,8 @@ mod installation;
 mod list;
 mod man;
 mod output;
+mod parallel;
+mod progress;
 mod record;
 mod show;
 mod sign;
