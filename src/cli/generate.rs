@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 pub(super) use domains::{DomainArgs, unique};
 
-use super::output::{Format, write_json};
+use super::output::{Format, JsonArray};
 use super::parallel::in_order;
 use super::progress::progress_bar;
 use super::{Exit, Installation, UsageError};
@@ -238,39 +238,32 @@ fn is_about_the_store(error: &anyhow::Error) -> bool {
 struct Records {
     format: Format,
     is_file: bool,
+    array: JsonArray,
     written: usize,
 }
 
 impl Records {
     fn new(format: Format, is_file: bool) -> Self {
-        Self { format, is_file, written: 0 }
+        Self { format, is_file, array: JsonArray::default(), written: 0 }
     }
 
     fn write(&mut self, records: &[PublishedRecord], out: &mut dyn Write) -> anyhow::Result<()> {
         match self.format {
-            Format::Json => {
-                for record in records {
-                    out.write_all(if self.written == 0 { b"[\n" } else { b",\n" })?;
-                    let text = serde_json::to_string_pretty(record)?;
-                    write!(out, "  {}", text.replace('\n', "\n  "))?;
-                    self.written += 1;
-                }
-            }
+            Format::Json => records.iter().try_for_each(|record| self.array.write(out, record))?,
             Format::Text => {
                 if self.written == 0 && !self.is_file && !records.is_empty() {
                     writeln!(out, "Publish these records, on every name server of the zone:\n")?;
                 }
                 write_bind(out, records)?;
-                self.written += records.len();
             }
         }
+        self.written += records.len();
         Ok(())
     }
 
     fn end(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         match self.format {
-            Format::Json if self.written == 0 => write_json(out, &[(); 0])?,
-            Format::Json => out.write_all(b"\n]\n")?,
+            Format::Json => self.array.end(out)?,
             Format::Text => {}
         }
         Ok(())

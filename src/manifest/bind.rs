@@ -63,6 +63,7 @@ impl DomainManifest {
         &self,
         selector: Selector,
         public_key: PublicKey,
+        private_key: PrivateKeyPlace,
         record_ttl: u32,
         now: Timestamp,
     ) -> Result<Self, BindError> {
@@ -75,7 +76,7 @@ impl DomainManifest {
             first_seen: None,
             largest_ttl: None,
         });
-        self.bind(selector, public_key, PrivateKeyPlace::Own, record_ttl, since, (state, Origin::Imported))
+        self.bind(selector, public_key, private_key, record_ttl, since, (state, Origin::Imported))
     }
 
     fn bind(
@@ -181,12 +182,13 @@ mod tests {
 
     #[test]
     fn an_imported_key_is_published_and_can_be_activated() {
-        let imported = empty().bind_imported(selector("mail"), key(1), 3600, Timestamp::UNIX_EPOCH).unwrap();
+        let imported =
+            empty().bind_imported(selector("mail"), key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH).unwrap();
         let binding = &imported.bindings()[0];
         assert_eq!((binding.state.name(), binding.origin), (StateName::Published, Origin::Imported));
         let activated = imported.activate(crate::manifest::Choice::Newest, Default::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(activated.unwrap().manifest.presence(), Presence::Active);
-        let again = imported.bind_imported(selector("mail"), key(2), 3600, Timestamp::UNIX_EPOCH);
+        let again = imported.bind_imported(selector("mail"), key(2), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH);
         assert!(matches!(again, Err(BindError::SelectorUsed { .. })));
     }
 }
