@@ -1,6 +1,9 @@
 //! What there is to report.
 
+use std::fmt;
+
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::finding::{Finding, Place, RuleDescription, Severity};
 use crate::names::{DomainName, Selector};
@@ -51,8 +54,9 @@ pub struct KeyReport {
     pub observation: Option<Observation>,
 }
 
-/// What a run comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a run, a domain or a key comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing at or above `fail_on`, and everything was found out: exit code 0.
     Clean,
@@ -62,17 +66,51 @@ pub enum Verdict {
     Undetermined,
 }
 
+impl Verdict {
+    /// What verdicts come to together: findings win over what could not be found out.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Findings, _) | (_, Self::Findings) => Self::Findings,
+            (Self::Undetermined, _) | (_, Self::Undetermined) => Self::Undetermined,
+            (Self::Clean, Self::Clean) => Self::Clean,
+        }
+    }
+
+    fn of(findings: &[Finding], fail_on: Severity) -> Self {
+        if findings.iter().any(|finding| finding.severity >= fail_on) { Self::Findings } else { Self::Clean }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Clean => "clean",
+            Self::Findings => "findings",
+            Self::Undetermined => "undetermined",
+        })
+    }
+}
+
 impl Report {
     /// What the run comes to.
     pub fn verdict(&self) -> Verdict {
-        let keys = || self.domains.iter().flat_map(|domain| &domain.keys);
-        let whole = self.domains.iter().flat_map(|domain| &domain.findings);
-        if whole.chain(keys().flat_map(|key| &key.findings)).any(|finding| finding.severity >= self.fail_on) {
-            Verdict::Findings
-        } else if keys().any(|key| key.undetermined.is_some()) {
-            Verdict::Undetermined
-        } else {
-            Verdict::Clean
-        }
+        self.domains.iter().map(|domain| domain.verdict(self.fail_on)).fold(Verdict::Clean, Verdict::and)
+    }
+}
+
+impl DomainReport {
+    /// What the domain and its keys come to.
+    pub fn verdict(&self, fail_on: Severity) -> Verdict {
+        let whole = Verdict::of(&self.findings, fail_on);
+        self.keys.iter().map(|key| key.verdict(fail_on)).fold(whole, Verdict::and)
+    }
+}
+
+impl KeyReport {
+    /// What the key comes to.
+    pub fn verdict(&self, fail_on: Severity) -> Verdict {
+        let found_out = if self.undetermined.is_some() { Verdict::Undetermined } else { Verdict::Clean };
+        Verdict::of(&self.findings, fail_on).and(found_out)
     }
 }

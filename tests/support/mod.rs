@@ -14,8 +14,11 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses its own part of the harness")]
 #![allow(clippy::print_stderr, reason = "what a server said is shown when its test fails")]
 
+mod bind;
 mod delivery;
 mod dialogue;
+mod dns_server;
+mod knot;
 mod messages;
 mod opendkim;
 mod postfix;
@@ -28,12 +31,15 @@ mod tools;
 mod verifiers;
 mod waxseal;
 
+pub(crate) use bind::{Bind, Signatures, SignedZone, ZoneText, sign_zone};
 pub(crate) use delivery::{
     Delivery, Header, deliveries, judge, recipient, send_all, signatures_in, with_unix_line_ends,
 };
 pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
+pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
+pub(crate) use knot::{Knot, KnotSigning};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
 pub(crate) use postfix::{Postfix, PostfixOptions};
