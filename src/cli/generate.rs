@@ -174,7 +174,12 @@ impl Outcome {
         }
         match domains.len() {
             ..=NAMED => writeln!(out, "\nThen:  {}", command("activate", config, domains)),
-            _ => writeln!(out, "\n{} domains have new keys. Then activate them: waxseal activate --help", self.made),
+            _ => writeln!(
+                out,
+                "\n{} domains have new keys. Then, as many at a time as you like:  {}",
+                self.made,
+                command("activate DOMAIN...", config, &[])
+            ),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::generate::unique;
 use super::list::all_domains;
-use super::output::{BAD, Format, GOOD, WARN, write_json};
+use super::output::{BAD, FAINT, Format, GOOD, WARN, write_json};
 use super::parallel::in_order;
 use super::progress::progress_bar;
 use super::{Exit, Installation};
@@ -88,7 +88,11 @@ fn check(args: &CheckArgs, config: &Path, out: &mut dyn Write) -> anyhow::Result
         Format::Json => write_json(out, &checked)?,
         Format::Text => {
             for finding in &checked.findings {
-                let style = if finding.severity == Severity::Error { BAD } else { WARN };
+                let style = match finding.severity {
+                    Severity::Error => BAD,
+                    Severity::Warning => WARN,
+                    Severity::Info => FAINT,
+                };
                 writeln!(out, "{style}{}{style:#} {}", finding.rule, finding)?;
             }
             match checked.findings.len() {

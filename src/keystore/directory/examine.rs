@@ -183,7 +183,7 @@ fn rule_of(error: &StoreError) -> &'static str {
 fn leftover(directory: &Dir, name: &str) -> Finding {
     Finding::new(
         "keystore-leftover",
-        Severity::Warning,
+        Severity::Info,
         Place::Path { path: within(&directory.path, name) },
         "is left over from a write that was cut short",
         "the next change there removes it",
