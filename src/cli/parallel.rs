@@ -64,7 +64,7 @@ mod tests {
         let items: Vec<usize> = (0..5000).collect();
         let mut seen = Vec::new();
         let work = |item: &usize| {
-            if item % 97 == 0 {
+            if item.is_multiple_of(97) {
                 thread::yield_now();
             }
             item * 2

@@ -43,5 +43,5 @@ mod root;
 mod write;
 
 pub use examine::Examined;
-pub use read::{Domains, Listed};
+pub use read::{Domains, Listed, Manifests};
 pub use root::{Access, Directory};
