@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
@@ -15,7 +15,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
-use super::lookup::SetupError;
+use super::lookup::{SetupError, name_server};
 use super::seen;
 use super::transport::{Failure, Transport};
 use super::wire::{Question, Reply};
@@ -218,13 +218,7 @@ fn system_servers() -> Result<Vec<SocketAddr>, SetupError> {
 }
 
 fn validating(servers: &[SocketAddr], settings: &Settings) -> Result<TokioResolver, SetupError> {
-    let servers = servers.iter().map(|server| {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
-        NameServerConfig::new(server.ip(), true, connections.into())
-    });
+    let servers = servers.iter().map(|server| name_server(*server));
     let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
