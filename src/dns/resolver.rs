@@ -19,7 +19,7 @@ use super::lookup::{SetupError, name_server};
 use super::seen;
 use super::transport::{Failure, Transport};
 use super::wire::{Question, Reply};
-use super::{Resolvers, Settings};
+use super::{AskedServers, Recursion, Resolvers, Settings};
 use crate::observation::{Code, Recursive, RecursiveAnswer, Security};
 
 /// Answers of a validating look-up that are kept: keys and delegations of the zones above.
@@ -52,11 +52,14 @@ pub(super) struct Answer {
 
 impl Resolver {
     pub(super) fn new(settings: &Settings) -> Result<Self, SetupError> {
+        // Servers that were given and nothing else: nobody else need be known.
+        let is_needed = settings.recursion != Recursion::Never || settings.servers == AskedServers::OfTheZone;
         let servers = match &settings.resolvers {
             Resolvers::Servers(servers) => servers.clone(),
-            Resolvers::System => system_servers()?,
+            Resolvers::System if is_needed => system_servers()?,
+            Resolvers::System => system_servers().unwrap_or_default(),
         };
-        if servers.is_empty() {
+        if servers.is_empty() && is_needed {
             return Err(SetupError::NoServers);
         }
         let validating = validating(&servers, settings)?;
