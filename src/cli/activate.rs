@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 }
 
 /// What is to become of a domain's keys.
-fn activate(
+pub(super) fn activate(
     before: &DomainManifest,
     selectors: &[Selector],
     installation: &Installation,

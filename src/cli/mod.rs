@@ -10,13 +10,20 @@ mod completions;
 mod config;
 mod demo;
 mod exit;
+mod export;
 mod generate;
+mod import;
 mod init;
 mod installation;
+mod key;
 mod list;
 mod man;
 mod output;
+mod parallel;
+mod progress;
+mod public;
 mod record;
+mod remove;
 mod show;
 mod sign;
 
@@ -61,6 +68,10 @@ enum Command {
     Show(show::Args),
     Record(record::Args),
     Activate(activate::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Remove(remove::Args),
+    Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
     Config(config::Args),
@@ -86,6 +97,10 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
+        Command::Import(args) => import::run(args, config, &mut out),
+        Command::Export(args) => export::run(args, config, &mut out),
+        Command::Remove(args) => remove::run(args, config, &mut out),
+        Command::Key(args) => key::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
