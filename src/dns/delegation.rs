@@ -139,7 +139,8 @@ impl Delegations {
     pub(super) async fn base(&self, name: &Name) -> Found {
         let registrable = registrable(name);
         let found = self.bases.value(&plain(&registrable), || Box::pin(self.find_base(&registrable))).await;
-        if *name == registrable || found.as_ref().is_ok_and(|zone| zone.apex == registrable) {
+        if *name == registrable || is_private(&registrable) || found.as_ref().is_ok_and(|zone| zone.apex == registrable)
+        {
             return found;
         }
         // Perhaps it is known here and not to the world, which only a resolver of ours can tell. It is asked for NS
@@ -370,7 +371,7 @@ fn name_servers_at(apex: &Name, message: &Message) -> Vec<Name> {
 }
 
 /// The registrable domain of a name, or the name itself where it has none.
-fn registrable(name: &Name) -> Name {
+pub(super) fn registrable(name: &Name) -> Name {
     let text = plain(name);
     let registrable = DomainName::parse(&text).ok().and_then(|domain| domain.registrable());
     let labels = registrable.map_or(usize::from(name.num_labels().min(2)), |domain| domain.as_str().split('.').count());

@@ -37,7 +37,7 @@ fn many_zones(count: usize) -> (DnsServer, Vec<DomainName>) {
 
 /// Both records of each domain, 200 domains at once.
 fn observe_all(settings: &Settings, domains: &[DomainName]) -> Vec<Observation> {
-    run(async {
+    block_on(async {
         let observer = Observer::new(settings).unwrap();
         let places = Arc::new(Semaphore::new(200));
         let mut tasks = JoinSet::new();
