@@ -1,16 +1,19 @@
 //! `waxseal record`: what to publish in DNS.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use super::generate::unique;
-use super::output::write_json;
+use super::output::BAD;
 use super::{Exit, Installation};
-use crate::manifest::StateName;
+use crate::finding::Chain;
+use crate::keystore::{KeyStore, Listed};
+use crate::manifest::{Binding, DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
-use crate::record_format::{PublishedRecord, write_bind};
+use crate::record_format::{self, PublishedRecord, RecordFormat, Zones};
 
 /// Print the DNS records of domains' keys
 ///
@@ -18,31 +21,82 @@ use crate::record_format::{PublishedRecord, write_bind};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The domains.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "all")]
     domains: Vec<DomainName>,
+
+    /// Those of all domains of the key store.
+    #[arg(long, conflicts_with = "domains")]
+    all: bool,
 
     /// Only the record of this selector. May be given several times.
     #[arg(long, value_name = "SELECTOR")]
     selector: Vec<Selector>,
 
+    /// Only records of keys in this state. May be given several times.
+    #[arg(long, value_name = "STATE")]
+    state: Vec<PublishedState>,
+
     /// The form.
-    #[arg(long, value_name = "FORMAT", default_value = "bind")]
+    #[arg(long, value_name = "FORMAT", default_value_t)]
     format: RecordFormat,
+
+    /// A zone that the domains are in, for forms that name it. May be given several times. Without it a domain is taken to
+    /// be in the zone of its registrable domain.
+    #[arg(long, value_name = "ZONE")]
+    zone: Vec<DomainName>,
 }
 
-/// How a record is written.
+/// The states of keys that have a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RecordFormat {
-    /// A line of a zone file, the value in quoted strings of at most 255 octets.
-    Bind,
-    /// Name and value alone, each in one line, for web forms.
-    Plain,
-    /// An array of objects with name, type, ttl, value, domain, selector, algorithm.
-    Json,
+enum PublishedState {
+    /// Made; the record is to be published.
+    Generated,
+    /// In DNS.
+    Published,
+    /// Seen everywhere.
+    Ready,
+    /// Signs.
+    Active,
+    /// Signs no more; the record must stay.
+    Retiring,
+    /// The record has an empty p=.
+    Revoked,
+}
+
+impl PublishedState {
+    /// That of a key; none once it is withdrawn.
+    fn of(binding: &Binding) -> Option<Self> {
+        match binding.state.name() {
+            StateName::Generated => Some(Self::Generated),
+            StateName::Published => Some(Self::Published),
+            StateName::Ready => Some(Self::Ready),
+            StateName::Active => Some(Self::Active),
+            StateName::Retiring => Some(Self::Retiring),
+            StateName::Revoked => Some(Self::Revoked),
+            StateName::Withdrawn => None,
+        }
+    }
+}
+
+impl ValueEnum for RecordFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.description()))
+    }
 }
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
+    let (records, exit) =
+        if args.all { of_all(args, &installation)? } else { (of_named(args, &installation)?, Exit::Clean) };
+    record_format::write(&records, args.format, &Zones::named(args.zone.clone()), out)?;
+    Ok(exit)
+}
+
+fn of_named(args: &Args, installation: &Installation) -> anyhow::Result<Vec<PublishedRecord>> {
     let mut records = Vec::new();
     for domain in &unique(&args.domains) {
         let manifest = installation.manifest(domain)?;
@@ -52,30 +106,39 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
                 "{domain} has no selector {selector}; `waxseal show {domain}` lists those it has"
             );
         }
-        let wanted = manifest
-            .bindings()
-            .iter()
-            .filter(|binding| binding.state.name() != StateName::Withdrawn)
-            .filter(|binding| args.selector.is_empty() || args.selector.contains(&binding.selector));
-        records.extend(wanted.map(|binding| PublishedRecord::of(domain, binding)));
+        records.extend(wanted(args, &manifest));
     }
-    match args.format {
-        RecordFormat::Bind => write_bind(out, &records)?,
-        RecordFormat::Plain => write_plain(out, &records)?,
-        RecordFormat::Json => write_json(out, &records)?,
-    }
-    Ok(Exit::Clean)
+    Ok(records)
 }
 
-fn write_plain(out: &mut dyn Write, records: &[PublishedRecord]) -> io::Result<()> {
-    for (at, record) in records.iter().enumerate() {
-        if at > 0 {
-            writeln!(out)?;
+/// One broken domain must not hide the others.
+fn of_all(args: &Args, installation: &Installation) -> anyhow::Result<(Vec<PublishedRecord>, Exit)> {
+    let mut domains = Vec::new();
+    for listed in installation.store.domains()? {
+        match listed? {
+            Listed::Domain(domain) => domains.push(domain),
+            Listed::Foreign(finding) => anstream::eprintln!("{finding}"),
         }
-        writeln!(out, "name   {}", record.name)?;
-        writeln!(out, "type   TXT")?;
-        writeln!(out, "ttl    {}", record.ttl)?;
-        writeln!(out, "value  {}", record.value)?;
     }
-    Ok(())
+    domains.sort_unstable();
+    let (mut records, mut exit) = (Vec::new(), Exit::Clean);
+    for domain in &domains {
+        match installation.store.manifest(domain) {
+            Ok(manifest) => records.extend(manifest.iter().flat_map(|manifest| wanted(args, manifest))),
+            Err(error) => {
+                anstream::eprintln!("{BAD}{domain}:{BAD:#} {}", Chain(&error));
+                exit = Exit::Findings;
+            }
+        }
+    }
+    Ok((records, exit))
+}
+
+fn wanted(args: &Args, manifest: &DomainManifest) -> impl Iterator<Item = PublishedRecord> {
+    manifest.bindings().iter().filter_map(|binding| {
+        let state = PublishedState::of(binding)?;
+        let is_wanted = (args.state.is_empty() || args.state.contains(&state))
+            && (args.selector.is_empty() || args.selector.contains(&binding.selector));
+        is_wanted.then(|| PublishedRecord::of(manifest.domain(), binding))
+    })
 }

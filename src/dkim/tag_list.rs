@@ -1,5 +1,7 @@
 //! Tag lists (RFC 6376 §3.2): the syntax that signatures and key records share.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -13,6 +15,36 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The tags of one list in their order, values without the white space around them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TagList<'a>(Vec<(&'a str, &'a [u8])>);
+
+/// One part of a list between semicolons, right or wrong: for those who tell people what is wrong with a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawTag<'a> {
+    /// Counted from 1.
+    pub position: usize,
+    /// Octets of the list before its value, or before the part where it has no `=`.
+    pub offset: usize,
+    /// What stands before the first `=`, without white space around it; all where there is none.
+    pub name: &'a [u8],
+    /// What stands after it, without white space around it.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The parts of a list in their order, whether they are tags or not. The semicolon at the end separates nothing.
+pub fn raw_tags(octets: &[u8]) -> impl Iterator<Item = RawTag<'_>> {
+    let start = octets.len() - octets.trim_ascii_start().len();
+    let list = octets.trim_ascii();
+    let list = list.strip_suffix(b";").unwrap_or(list);
+    let mut next = start;
+    list.split(|octet| *octet == b';').zip(1..).map(move |(part, position)| {
+        let before = next;
+        next += part.len() + 1;
+        let equals = memchr::memchr(b'=', part);
+        let name = part[..equals.unwrap_or(part.len())].trim_ascii();
+        let value = equals.map(|equals| &part[equals + 1..]);
+        let offset = before + value.map_or(0, |value| part.len() - value.trim_ascii_start().len());
+        RawTag { position, offset, name, value: value.map(<[u8]>::trim_ascii) }
+    })
+}
 
 /// Why octets are no tag list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,19 +87,16 @@ pub enum TagListError {
 impl<'a> TagList<'a> {
     /// Parses a list; octets above ASCII are allowed in values (RFC 8616 §5).
     pub(super) fn parse(octets: &'a [u8]) -> Result<Self, TagListError> {
-        let list = octets.trim_ascii();
-        let list = list.strip_suffix(b";").unwrap_or(list);
         let mut tags: Vec<(&str, &[u8])> = Vec::new();
-        for (index, spec) in list.split(|octet| *octet == b';').enumerate() {
-            let position = index + 1;
-            let spec = spec.trim_ascii();
-            if spec.is_empty() {
+        // A record of 64 KB can have more tags than should be held against one another.
+        let mut names = BTreeSet::new();
+        for RawTag { position, name, value, .. } in raw_tags(octets) {
+            if name.is_empty() && value.is_none() {
                 return Err(TagListError::Empty { position });
             }
-            let equals = memchr::memchr(b'=', spec).ok_or(TagListError::NoValue { position })?;
-            let (name, value) = (spec[..equals].trim_ascii(), spec[equals + 1..].trim_ascii());
+            let value = value.ok_or(TagListError::NoValue { position })?;
             let name = as_name(name).ok_or(TagListError::Name { position })?;
-            if tags.iter().any(|(other, _)| *other == name) {
+            if !names.insert(name) {
                 return Err(TagListError::Duplicate { name: name.into() });
             }
             let is_control = |octet: &u8| octet.is_ascii_control() && !octet.is_ascii_whitespace();
@@ -128,6 +157,20 @@ mod tests {
         let tags: Vec<_> = list.iter().collect();
         assert_eq!(tags, [("a", b"1 2".as_slice()), ("b_2", b""), ("c", b"x=y")]);
         assert_eq!(list.value("A"), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_broken_list_are_found_with_their_places() {
+        let list = b" a= 1;;b; a=2=3 ; ";
+        let parts: Vec<_> = raw_tags(list).map(|tag| (tag.position, tag.name, tag.value)).collect();
+        let none: &[u8] = b"";
+        let [one, two]: [&[u8]; 2] = [b"1", b"2=3"];
+        assert_eq!(parts, [(1, b"a".as_slice(), Some(one)), (2, none, None), (3, b"b", None), (4, b"a", Some(two))]);
+        for tag in raw_tags(list) {
+            let expected = tag.value.unwrap_or(tag.name);
+            assert_eq!(&list[tag.offset..][..expected.len()], expected);
+        }
+        assert_eq!(raw_tags(b"").count(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::proto::serialize::txt::ParseError;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 /// Asks recursive resolvers. Cloning is cheap; clones share connections. Nothing is cached here, the resolvers do that.
@@ -98,6 +99,12 @@ pub enum SetupError {
     /// The list is empty.
     #[error("the list of resolvers is empty")]
     NoServers,
+    /// The trust anchor is no list of DNSKEY records.
+    #[error("the DNSSEC trust anchor cannot be read; give DNSKEY records as in a zone file")]
+    TrustAnchor {
+        /// Why.
+        source: ParseError,
+    },
     /// The resolver's own set-up failed.
     #[error("setting up the resolver failed")]
     Resolver {
@@ -169,7 +176,8 @@ fn set(options: &mut ResolverOpts, patience: Patience) {
     options.try_tcp_on_error = true;
 }
 
-fn name_server(server: SocketAddr) -> NameServerConfig {
+/// A resolver that is asked over UDP and, where an answer is cut off, TCP.
+pub(super) fn name_server(server: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();
         connection

@@ -42,13 +42,17 @@ pub struct NameServer {
 pub struct Server {
     /// The name server's name.
     pub name: String,
-    /// Where it was asked.
+    /// Where it was asked; unspecified (`0.0.0.0:0`) for a zone file.
     pub address: SocketAddr,
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ip = self.address.ip();
+        // A zone file stands in for a server and has no address.
+        if ip.is_unspecified() {
+            return f.write_str(&self.name);
+        }
         match self.address.port() {
             53 => write!(f, "{} ({ip})", self.name),
             _ => write!(f, "{} ({})", self.name, self.address),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::fold::fold_findings;
+use super::fold::{UNDETERMINED, fold_findings};
 use super::{DomainReport, Report, Tally, safe};
 use crate::finding::{Place, Severity};
 
@@ -30,7 +30,7 @@ fn write_domain(domain: &DomainReport, out: &mut dyn Write) -> io::Result<()> {
             annotate(out, command(folded.finding.severity), key.source.as_ref(), folded.finding.rule, &said)?;
         }
         if let Some(why) = &key.undetermined {
-            let said = format!("{name}: it could not be found out what is published: {}", safe::line(why));
+            let said = format!("{name}: {UNDETERMINED}: {}", safe::line(why));
             annotate(out, "error", key.source.as_ref(), "undetermined", &said)?;
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::fold::{Folded, fold_findings};
-use super::{Report, Verdict, safe};
+use super::fold::{Folded, UNDETERMINED, fold_findings};
+use super::{Report, safe};
 use crate::finding::{Place, RuleDescription, Severity};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -31,7 +31,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
                 run.notifications.push(json!({
                     "level": "error",
                     "descriptor": { "id": "undetermined" },
-                    "message": { "text": format!("{name}: it could not be found out what is published: {}", safe::line(why)) },
+                    "message": { "text": format!("{name}: {UNDETERMINED}: {}", safe::line(why)) },
                     "locations": [location(&name, key.source.as_ref())],
                 }));
             }
@@ -80,13 +80,13 @@ impl Run {
                     "rules": rules.collect::<Vec<_>>(),
                     "notifications": [{
                         "id": "undetermined",
-                        "shortDescription": { "text": "it could not be found out what is published" },
+                        "shortDescription": { "text": UNDETERMINED },
                     }],
                 } },
                 "invocations": [{
                     "startTimeUtc": report.started.to_string(),
                     "endTimeUtc": report.finished.to_string(),
-                    "executionSuccessful": report.verdict() != Verdict::Undetermined,
+                    "executionSuccessful": self.notifications.is_empty(),
                     "toolExecutionNotifications": self.notifications,
                 }],
                 "columnKind": "unicodeCodePoints",

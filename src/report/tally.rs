@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::fold::{Folded, fold_findings};
 use super::{DomainReport, Report};
-use crate::finding::{Finding, Severity};
+use crate::finding::Severity;
 
-/// What a report comes to, in figures.
+/// What a report comes to, in figures. Findings of one key that differ only in their server count once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
     /// Domains.
@@ -36,18 +37,20 @@ impl Tally {
     pub fn add(&mut self, domain: &DomainReport) {
         self.domains += 1;
         self.keys += domain.keys.len();
-        domain.findings.iter().for_each(|finding| self.add_finding(finding));
+        self.add_findings(&fold_findings(None, &domain.findings));
         for key in &domain.keys {
-            key.findings.iter().for_each(|finding| self.add_finding(finding));
+            self.add_findings(&fold_findings(Some(&key.selector), &key.findings));
             self.undetermined += usize::from(key.undetermined.is_some());
         }
     }
 
-    fn add_finding(&mut self, finding: &Finding) {
-        match finding.severity {
-            Severity::Error => self.errors += 1,
-            Severity::Warning => self.warnings += 1,
-            Severity::Info => self.information += 1,
+    fn add_findings(&mut self, findings: &[Folded<'_>]) {
+        for folded in findings {
+            match folded.finding.severity {
+                Severity::Error => self.errors += 1,
+                Severity::Warning => self.warnings += 1,
+                Severity::Info => self.information += 1,
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The report for people: all keys at a glance, then each finding with what to do about it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::fold::{Folded, Mark, fold, fold_findings};
+use super::fold::{Folded, Mark, UNDETERMINED, fold, fold_findings};
 use super::tally::counted;
 use super::{DomainReport, KeyReport, Report, Tally, Verdict, safe};
 use crate::finding::{Finding, Place, RuleDescription, Severity};
@@ -17,8 +18,11 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 
-/// With more domains than this, those that are clean are only counted, and so is what is mere information.
+/// With more domains than this, those that are clean are only counted, and so is what is mere information; those of which
+/// nothing could be found out, thousands when a name server is down, are named by cause.
 const MANY: usize = 50;
+/// How many names stand for those that share a cause.
+const SOME: usize = 5;
 /// What a summary's words are cut at, in characters.
 const FEW_WORDS: usize = 60;
 
@@ -28,6 +32,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         write_details(report, domain, out)?;
     }
     if is_large(report) {
+        write_undetermined(report, out)?;
         write_information(report, out)?;
     }
     write_end(report, out)
@@ -91,9 +96,10 @@ const HEADINGS: [&str; 6] = ["DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "RESULT
 
 fn write_summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut rows: Vec<Row<'_>> = report.domains.iter().flat_map(|domain| rows(report, domain)).collect();
-    let all = rows.len();
+    let [clean, undetermined] =
+        [State::Ok, State::Undetermined].map(|state| rows.iter().filter(|row| row.state == state).count());
     if is_large(report) {
-        rows.retain(|row| row.state != State::Ok);
+        rows.retain(|row| matches!(row.state, State::Warning | State::Error));
     }
     if !rows.is_empty() {
         let mut widths = [0; 4];
@@ -104,7 +110,12 @@ fn write_summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let words = rows.iter().map(|row| row.state.mark().to_string().chars().count());
         let marks = words.chain([HEADINGS[4].len()]).max().unwrap_or_default();
         write_cells(out, [HEADINGS[0], HEADINGS[1], HEADINGS[2], HEADINGS[3]], widths)?;
-        writeln!(out, "{:marks$}  {}", HEADINGS[4], HEADINGS[5])?;
+        let has_words = rows.iter().any(|row| !row.words.is_empty());
+        writeln!(
+            out,
+            "{}",
+            format!("{:marks$}  {}", HEADINGS[4], if has_words { HEADINGS[5] } else { "" }).trim_end()
+        )?;
         for row in &rows {
             write_cells(out, row.cells, widths)?;
             let (style, mark) = (row.state.style(), row.state.mark().to_string());
@@ -116,12 +127,16 @@ fn write_summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out)?;
         }
     }
-    match all - rows.len() {
-        0 => Ok(()),
-        clean => {
-            writeln!(out, "{GOOD}✔ ok{GOOD:#}  {}", counted(clean, if rows.is_empty() { "key" } else { "other key" }))
+    if !is_large(report) {
+        return Ok(());
+    }
+    for (state, count) in [(State::Undetermined, undetermined), (State::Ok, clean)] {
+        let (style, other) = (state.style(), if rows.is_empty() { "key" } else { "other key" });
+        if count > 0 {
+            writeln!(out, "{style}{}{style:#}  {}", state.mark(), counted(count, other))?;
         }
     }
+    Ok(())
 }
 
 fn write_cells(out: &mut dyn Write, cells: [&str; 4], widths: [usize; 4]) -> io::Result<()> {
@@ -183,7 +198,7 @@ struct Group<'r> {
 }
 
 fn write_details(report: &Report, domain: &DomainReport, out: &mut dyn Write) -> io::Result<()> {
-    let groups = groups(domain, told_from(report));
+    let groups = groups(report, domain);
     if groups.is_empty() {
         return Ok(());
     }
@@ -196,22 +211,25 @@ fn write_details(report: &Report, domain: &DomainReport, out: &mut dyn Write) ->
         }
         if let Some(why) = group.undetermined {
             let mark = State::Undetermined.mark();
-            writeln!(out, "  {WARN}{mark}{WARN:#}  it could not be found out what is published")?;
+            writeln!(out, "  {WARN}{mark}{WARN:#}  {UNDETERMINED}")?;
             write_field(out, "why", why)?;
         }
     }
     Ok(())
 }
 
-fn groups(domain: &DomainReport, from: Severity) -> Vec<Group<'_>> {
+fn groups<'r>(report: &Report, domain: &'r DomainReport) -> Vec<Group<'r>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for folded in fold(domain).into_iter().filter(|folded| folded.finding.severity >= from) {
+    for folded in fold(domain).into_iter().filter(|folded| folded.finding.severity >= told_from(report)) {
         match groups.iter_mut().find(|group| group.selectors == folded.selectors) {
             Some(group) => group.findings.push(folded),
             None => {
                 groups.push(Group { selectors: folded.selectors.clone(), findings: vec![folded], undetermined: None });
             }
         }
+    }
+    if is_large(report) {
+        return groups;
     }
     let mut undetermined: Vec<(&str, Vec<&Selector>)> = Vec::new();
     for key in &domain.keys {
@@ -267,6 +285,33 @@ fn write_field(out: &mut dyn Write, name: &str, said: &str) -> io::Result<()> {
     if said.is_empty() { Ok(()) } else { writeln!(out, "      {name:8}  {}", safe::line(said)) }
 }
 
+/// Each cause for which nothing could be found out, and some of the names, most first.
+fn write_undetermined(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let mut causes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for domain in &report.domains {
+        for key in &domain.keys {
+            if let Some(why) = key.undetermined.as_deref() {
+                causes.entry(why).or_default().push(key.selector.record_name(&domain.domain));
+            }
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(_, names)| Reverse(names.len()));
+    writeln!(out, "\n{STRONG}What could not be found out{STRONG:#}\n")?;
+    for (why, names) in causes {
+        let mark = State::Undetermined.mark().sign;
+        writeln!(out, "  {WARN}{mark} {}{WARN:#}  {}", counted(names.len(), "key"), safe::line(why))?;
+        let some = names.get(..SOME).unwrap_or(&names).join(", ");
+        let more = names.len().saturating_sub(SOME);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        writeln!(out, "      {some}{more}")?;
+    }
+    Ok(())
+}
+
 /// Of each rule whose findings were not told, how often it spoke.
 fn write_information(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut rules: BTreeMap<&str, (Folded<'_>, usize)> = BTreeMap::new();
@@ -290,12 +335,12 @@ fn write_information(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 // The end.
 
 fn write_end(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let style = match report.verdict() {
-        Verdict::Clean => GOOD,
-        Verdict::Findings => BAD,
-        Verdict::Undetermined => WARN,
+    let (sign, style) = match report.verdict() {
+        Verdict::Clean => ('✔', GOOD),
+        Verdict::Findings => ('✘', BAD),
+        Verdict::Undetermined => ('?', WARN),
     };
-    write!(out, "\n{style}{}{style:#}.", Tally::of(report))?;
+    write!(out, "\n{style}{sign} {}{style:#}  {}.", report.verdict(), Tally::of(report))?;
     match worst_rule(report) {
         Some(rule) => writeln!(out, " More on a rule: waxseal verify --explain {rule}"),
         None if report.verdict() == Verdict::Undetermined => {
@@ -309,5 +354,5 @@ fn worst_rule(report: &Report) -> Option<&'static str> {
     let keys = report.domains.iter().flat_map(|domain| &domain.keys).flat_map(|key| &key.findings);
     let all = report.domains.iter().flat_map(|domain| &domain.findings).chain(keys);
     // The first of the worst.
-    all.min_by_key(|finding| std::cmp::Reverse(finding.severity)).map(|finding| finding.rule)
+    all.min_by_key(|finding| Reverse(finding.severity)).map(|finding| finding.rule)
 }

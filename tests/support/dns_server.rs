@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::CNAME;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::txt::Parser;
 
@@ -52,6 +53,10 @@ pub(crate) enum Lie {
     CompressionLoop,
     /// These records instead, as lines of a zone file with absolute names. None: NODATA.
     Records(String),
+    /// FORMERR to questions with EDNS, the truth to others.
+    NoEdns,
+    /// A CNAME to the name of these labels.
+    Alias(Vec<Vec<u8>>),
 }
 
 /// A question that came.
@@ -82,6 +87,7 @@ pub(crate) struct DnsServer {
 struct State {
     data: Mutex<Data>,
     asked: Mutex<Vec<Asked>>,
+    times: Mutex<HashMap<(IpAddr, String), usize>>,
     is_over: AtomicBool,
 }
 
@@ -178,8 +184,7 @@ pub(crate) fn is_authoritative(server: SocketAddr, apex: &str) -> bool {
     }
     let mut buffer = [0; 4096];
     let Ok(length) = socket.recv(&mut buffer) else { return false };
-    Message::from_vec(&buffer[..length])
-        .is_ok_and(|answer| answer.metadata.authoritative && answer.answers.first().is_some())
+    Message::from_vec(&buffer[..length]).is_ok_and(|answer| answer.metadata.authoritative && !answer.answers.is_empty())
 }
 
 /// One port that is free for UDP and TCP on every address.
@@ -290,10 +295,12 @@ impl State {
             checking_disabled: question.metadata.checking_disabled,
             over_tcp: transport == Transport::Tcp,
         };
+        self.asked.lock().unwrap().push(asked.clone());
         let times = {
-            let mut all = self.asked.lock().unwrap();
-            all.push(asked.clone());
-            all.iter().filter(|other| other.at == address && other.name == name).count()
+            let mut times = self.times.lock().unwrap();
+            let times = times.entry((address, name.clone())).or_default();
+            *times += 1;
+            *times
         };
         let data = self.data.lock().unwrap();
         let mut answer = data.honest(address, &question);
@@ -321,6 +328,17 @@ impl State {
                 return Some([&question.metadata.id.to_be_bytes(), octets.as_slice()].concat());
             }
             Some(Lie::CompressionLoop) => return Some(compression_loop(&answer)),
+            Some(Lie::NoEdns) if question.edns.is_some() => {
+                strip(&mut answer, ResponseCode::FormErr);
+                answer.queries.clear();
+                answer.edns = None;
+            }
+            Some(Lie::NoEdns) => {}
+            Some(Lie::Alias(labels)) => {
+                strip(&mut answer, ResponseCode::NoError);
+                let target = Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap();
+                answer.add_answer(Record::from_rdata(query.name().clone(), 60, RData::CNAME(CNAME(target))));
+            }
             Some(Lie::Records(lines)) => {
                 let qname = plain(&query.name().to_ascii());
                 answer.answers.clear();
@@ -355,7 +373,7 @@ impl Data {
             self.resolve(&name, query.query_type(), &mut answer);
         } else {
             let zones = self.zones.get(&address);
-            match zones.and_then(|zones| zone_of(zones.iter().map(|(apex, zone)| (apex, zone)), &name)) {
+            match zones.and_then(|zones| zone_of(zones, &name)) {
                 Some((apex, zone)) => zone.answer(apex, &name, query.query_type(), &mut answer),
                 None => answer.metadata.response_code = ResponseCode::Refused,
             }
@@ -366,12 +384,12 @@ impl Data {
     /// Follows CNAMEs through the zones of all addresses.
     fn resolve(&self, name: &str, record_type: RecordType, answer: &mut Message) {
         let mut name = name.to_owned();
-        let all = || self.zones.values().flatten();
         for _ in 0..10 {
             answer.authorities.clear();
             let is_ds = record_type == RecordType::DS;
             let searched = if is_ds { name.split_once('.').map_or("", |(_, parent)| parent) } else { &name };
-            let Some((apex, zone)) = zone_of(all(), searched) else {
+            let known = self.zones.values().filter_map(|zones| zone_of(zones, searched));
+            let Some((apex, zone)) = known.max_by_key(|(apex, _)| apex.len()) else {
                 answer.metadata.response_code = ResponseCode::ServFail;
                 break;
             };
@@ -426,13 +444,19 @@ impl Zone {
 
     /// The topmost delegation at or above `name`.
     fn cut(&self, apex: &str, name: &str, record_type: RecordType) -> Option<String> {
-        let is_cut = |owner: &&String| {
-            **owner != apex
-                && is_within(name, owner)
-                && !(**owner == name && record_type == RecordType::DS)
-                && self.records[*owner].iter().any(|record| record.record_type() == RecordType::NS)
-        };
-        self.records.keys().filter(is_cut).min_by_key(|owner| owner.len()).cloned()
+        let mut found = None;
+        let mut owner = name;
+        while owner != apex {
+            let has_servers = self
+                .records
+                .get(owner)
+                .is_some_and(|records| records.iter().any(|record| record.record_type() == RecordType::NS));
+            if has_servers && !(owner == name && record_type == RecordType::DS) {
+                found = Some(owner.to_owned());
+            }
+            owner = owner.split_once('.').map_or("", |(_, parent)| parent);
+        }
+        found
     }
 
     /// Records of the closest wildcard, under `name`.
@@ -458,8 +482,17 @@ fn fits(record: &Record, record_type: RecordType) -> bool {
 }
 
 /// The deepest zone that `name` can be in.
-fn zone_of<'z>(zones: impl Iterator<Item = (&'z String, &'z Zone)>, name: &str) -> Option<(&'z String, &'z Zone)> {
-    zones.filter(|(apex, _)| is_within(name, apex)).max_by_key(|(apex, _)| apex.len())
+fn zone_of<'z>(zones: &'z BTreeMap<String, Zone>, name: &str) -> Option<(&'z String, &'z Zone)> {
+    let mut name = name;
+    loop {
+        if let Some(found) = zones.get_key_value(name) {
+            return Some(found);
+        }
+        if name.is_empty() {
+            return None;
+        }
+        name = name.split_once('.').map_or("", |(_, parent)| parent);
+    }
 }
 
 fn is_within(name: &str, ancestor: &str) -> bool {

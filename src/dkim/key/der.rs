@@ -121,6 +121,17 @@ pub(super) fn find_rsa_public(octets: &[u8]) -> Result<&[u8], KeyError> {
     Ok(key)
 }
 
+/// How many octets a SEQUENCE says it has, its own head included, whether they are there or not; none where no SEQUENCE
+/// begins.
+pub(super) fn declared_length(octets: &[u8]) -> Option<usize> {
+    match octets {
+        [SEQUENCE, length @ 0..=0x7f, ..] => Some(usize::from(*length) + 2),
+        [SEQUENCE, 0x81, length, ..] => Some(usize::from(*length) + 3),
+        [SEQUENCE, 0x82, high, low, ..] => Some((usize::from(*high) << 8 | usize::from(*low)) + 4),
+        _ => None,
+    }
+}
+
 /// Reads an `RSAPublicKey` (RFC 8017 appendix A.1.1).
 pub(super) fn read_rsa_public(der: &[u8]) -> Result<RsaPublic<'_>, KeyError> {
     let mut outer = Reader(der);

@@ -15,12 +15,14 @@ mod armour;
 mod der;
 mod error;
 mod file;
+mod material;
 mod private;
 mod public;
 
 pub use algorithm::{Algorithm, KeyKind, UnknownAlgorithm};
 pub use error::{Derivation, KeyError, SignError, UnusableKind, VerifyError};
 pub use file::{EncryptedKey, KeyFile};
+pub use material::{KeyMaterial, RsaWrapping};
 pub use private::{PrivateKey, SigningKey};
 pub use public::{KeyId, KeyIdError, PublicKey};
 

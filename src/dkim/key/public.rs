@@ -20,6 +20,11 @@ pub struct KeyId([u8; 32]);
 pub struct KeyIdError;
 
 impl KeyId {
+    /// The name of the key whose record has these octets in p=, whatever they are.
+    pub fn of(octets: &[u8]) -> Self {
+        Self(backend::sha256(octets))
+    }
+
     /// The 32 octets.
     pub fn as_octets(&self) -> &[u8; 32] {
         &self.0
@@ -94,7 +99,7 @@ impl PublicKey {
             Algorithm::Ed25519Sha256 if octets.len() == 32 => 256,
             Algorithm::Ed25519Sha256 => return Err(KeyError::Der),
         };
-        Ok(Self { algorithm, bits, octets: octets.into(), id: KeyId(backend::sha256(octets)) })
+        Ok(Self { algorithm, bits, octets: octets.into(), id: KeyId::of(octets) })
     }
 
     /// The algorithm of its signatures.

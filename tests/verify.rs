@@ -1,0 +1,225 @@
+//! `waxseal verify` as its users run it: against real BIND, and against a server that lies.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Bind, DnsServer, Lie, Scratch, ZoneText};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// An installation whose domains are in somebody's DNS.
+struct House {
+    scratch: Scratch,
+}
+
+impl House {
+    /// Keys, all of them active, for these domains.
+    fn with(domains: &[String]) -> Self {
+        let house = Self { scratch: Scratch::new("verify") };
+        let list = house.scratch.write("domains", domains.join("\n"));
+        let first = &domains[0];
+        let dir = house.scratch.join("waxseal");
+        succeeds(waxseal().args(["init", "--yes", "--dir"]).arg(&dir).arg(first));
+        if domains.len() > 1 {
+            let rest = fs::read_to_string(&list).unwrap().replacen(&format!("{first}\n"), "", 1);
+            fs::write(&list, rest).unwrap();
+            succeeds(house.command("generate").args(["--no-dns-check", "--from"]).arg(&list));
+        }
+        succeeds(house.command("activate").arg("--yes").args(domains));
+        house
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
+        let mut command = waxseal();
+        command.arg("--config").arg(self.scratch.join("waxseal/waxseal.toml")).arg(subcommand);
+        command
+    }
+
+    /// The domain's records as lines of a zone file, the RSA key's first.
+    fn records(&self, domain: &str) -> Vec<String> {
+        let output = succeeds(self.command("record").args(["--format", "bind", domain]));
+        let mut lines: Vec<String> = output.lines().filter(|line| line.contains(" TXT ")).map(str::to_owned).collect();
+        lines.sort_by_key(|line| !line.contains("k=rsa"));
+        assert_eq!(lines.len(), 2, "{output}");
+        lines
+    }
+
+    /// `waxseal verify` of these arguments, with this server in the roles of resolver and name server.
+    fn verify(&self, port: u16, args: &[&str]) -> Output {
+        let mut command = self.command("verify");
+        command.args(["--timeout", "500ms", "--resolver", &format!("127.0.0.1:{port}"), "--port", &port.to_string()]);
+        command.args(args).output().unwrap()
+    }
+
+    fn public_manifest(&self) -> PathBuf {
+        let path = self.scratch.join("public.json");
+        succeeds(self.command("export").args(["--public", "--output"]).arg(&path));
+        path
+    }
+}
+
+fn waxseal() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.args(["--color", "never"]);
+    command
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails with all that was said unless the exit code is this one.
+fn exits(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}\n{}", stdout(output), stderr(output));
+    stdout(output)
+}
+
+/// The text of a record's line without its quotes and parentheses.
+fn value(line: &str) -> String {
+    line.split('"').skip(1).step_by(2).collect()
+}
+
+fn owner(line: &str) -> &str {
+    line.split_once(' ').unwrap().0
+}
+
+fn quoted(text: &str) -> String {
+    let strings = text.as_bytes().chunks(200).map(|chunk| format!("\"{}\"", String::from_utf8_lossy(chunk)));
+    format!("( {} )", strings.collect::<Vec<_>>().join(" "))
+}
+
+/// A way to break a record: the rule that is to see it, and the zone's lines that do it.
+type Break = (&'static str, fn(&[String]) -> String);
+
+/// Ten ways, each worth an error.
+const BREAKS: [Break; 10] = [
+    ("D01", |lines| lines[1].clone()),
+    ("D02", |lines| format!("{}\n{} 3600 IN TXT \"hello\"\n{}", lines[0], owner(&lines[0]), lines[1])),
+    ("D05", |lines| format!("{} 3600 IN CNAME nowhere\n{}", owner(&lines[0]), lines[1])),
+    ("D09", |lines| format!("{}\n{}\n*._domainkey 3600 IN TXT \"v=DKIM1; p=\"", lines[0], lines[1])),
+    ("S01", |lines| with_value(lines, &|text| format!("{}; v=DKIM1", text.trim_start_matches("v=DKIM1; ")))),
+    ("S03", |lines| with_value(lines, &|text| text[..text.find("; p=").unwrap()].to_owned())),
+    ("S04", |lines| with_value(lines, &|text| text.replacen("p=MII", "p=M*I", 1))),
+    ("S06", |lines| with_value(lines, &|text| text.replace(';', "\\\\;"))),
+    ("K09", |lines| with_value(lines, &|_| OTHER_KEY.to_owned())),
+    ("P05", |lines| with_value(lines, &|_| "v=DKIM1; k=rsa; p=".to_owned())),
+];
+
+/// An RSA key that is none of ours.
+const OTHER_KEY: &str = "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAr8n5o0xIGOZP7tHcpGGcnbUUrK3OU6oTxvfTdN\
+    QxfBUY0EOtN1mbhDeCrRZl6m1WdZbSV2pOQqj1cXB1GqJTqC8m1FPRZfRd8FzXAkWDKjk1nGbOCNqgRrVnXpsSbK8bX0iKOXtBHDY4gZxCLWxVgJBTT3nH3\
+    2kTfPzVQeWbMBPDk0V2f2gMX2FL3R1DlhBJcSVJyRKQH9WJYlHRuWeFYk2xZ1c1ggVVcuKoQyR8NRVp1uLsCvY0bDdnHfAOhkJrFGrLzoHb9KXAXCGCOyKQ\
+    rMZpHhTpM8TTxM3dHDK9jKyHLYHQiQVqMTvMaq4Y9WvTtTLyhyKgH6xU6PQIDAQAB";
+
+fn with_value(lines: &[String], change: &dyn Fn(&str) -> String) -> String {
+    format!("{} 3600 IN TXT {}\n{}", owner(&lines[0]), quoted(&change(&value(&lines[0]))), lines[1])
+}
+
+#[test]
+#[ignore = "starts BIND; run by tests/run-all"]
+fn a_thousand_domains_are_clean_and_ten_breaks_are_each_named() {
+    let domains: Vec<String> = (0..1_000).map(|number| format!("d{number:04}.test")).collect();
+    let house = House::with(&domains);
+    let printed = succeeds(house.command("record").args(["--format", "bind"]).args(&domains));
+    let mut zones: Vec<ZoneText> = Vec::new();
+    for domain in &domains {
+        let suffix = format!("._domainkey.{domain}. ");
+        let lines: Vec<&str> = printed.lines().filter(|line| line.contains(&suffix)).collect();
+        assert_eq!(lines.len(), 2, "{domain}");
+        zones.push(ZoneText::new(domain, &[LOOPBACK], &lines.join("\n")));
+    }
+    let bind = Bind::start(&zones, &[LOOPBACK]);
+    let clean = house.verify(bind.port(), &["--all"]);
+    let text = exits(&clean, 0);
+    assert!(text.contains("1000 domains"), "{text}");
+
+    let broken: Vec<ZoneText> = BREAKS
+        .iter()
+        .zip(&domains)
+        .map(|((_, change), domain)| {
+            let mut zone = ZoneText::new(domain, &[LOOPBACK], &change(&house.records(domain)));
+            zone.text = zone.text.replacen(" hostmaster 1 ", " hostmaster 2 ", 1);
+            zone
+        })
+        .collect();
+    bind.reload(&broken);
+
+    let text = exits(&house.verify(bind.port(), &["--all"]), 1);
+    let manifest = house.public_manifest();
+    let manifest = manifest.to_str().unwrap();
+    let junit = exits(&house.verify(bind.port(), &["--manifest", manifest, "--format", "junit"]), 1);
+    let github = exits(&house.verify(bind.port(), &["--manifest", manifest, "--format", "github"]), 1);
+    let json = exits(&house.verify(bind.port(), &["--manifest", manifest, "--format", "json"]), 1);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let lines = fs::read_to_string(manifest).unwrap();
+    for ((rule, _), domain) in BREAKS.iter().zip(&domains) {
+        let report = json["domains"].as_array().unwrap().iter().find(|report| report["domain"] == **domain).unwrap();
+        let findings = findings(report);
+        let errors: BTreeSet<&str> =
+            findings.iter().filter(|(_, severity, _)| severity == "error").map(|(rule, ..)| rule.as_str()).collect();
+        assert!(errors.contains(rule), "{domain}: {rule} is not in {findings:?}");
+        assert!(findings.iter().all(|(_, severity, remedy)| severity == "info" || !remedy.is_empty()), "{findings:?}");
+        let remedy = &findings.iter().find(|(found, ..)| found == rule).unwrap().2;
+        let first_words: String = remedy.chars().take(24).collect();
+        for (form, output) in [("text", &text), ("junit", &junit), ("github", &github)] {
+            assert!(output.contains(domain.as_str()), "{form} lacks {domain}");
+            assert!(output.contains(rule), "{form} lacks {rule}");
+            assert!(unwrapped(output).contains(&first_words), "{form} lacks the remedy {remedy:?} of {rule}");
+        }
+        // The annotation stands at the line of a key of the domain.
+        let annotation = github.lines().find(|line| line.contains(domain.as_str()) && line.contains(rule)).unwrap();
+        let line: usize = annotation.split("line=").nth(1).unwrap().split([',', ':']).next().unwrap().parse().unwrap();
+        assert!(lines.lines().nth(line - 1).unwrap().contains("\"selector\""), "{annotation}");
+    }
+    // And nobody else.
+    let failing = json["domains"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|report| findings(report).iter().any(|(_, severity, _)| severity == "error"));
+    assert_eq!(failing.count(), BREAKS.len());
+
+    let port = bind.port();
+    bind.stop();
+    let text = exits(&house.verify(port, &["d0500.test"]), 3);
+    assert!(text.contains("undetermined"), "{text}");
+}
+
+/// Rule, severity and remedy of each finding.
+fn findings(report: &Value) -> Vec<(String, String, String)> {
+    let of = |value: &Value| -> Vec<Value> { value["findings"].as_array().unwrap().clone() };
+    let keys = report["keys"].as_array().unwrap().iter().flat_map(of);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    of(report)
+        .into_iter()
+        .chain(keys)
+        .map(|finding| (text(&finding["rule"]), text(&finding["severity"]), text(&finding["remedy"])))
+        .collect()
+}
+
+/// Text whose lines were broken for the eye, or escaped, as one line.
+fn unwrapped(text: &str) -> String {
+    let text = text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    text.replace("%25", "%").replace("&apos;", "'").split_whitespace().collect::<Vec<_>>().join(" ")
+}
