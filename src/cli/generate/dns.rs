@@ -37,7 +37,7 @@ impl<'a> Dns<'a> {
     }
 
     /// Asks by this function, from many threads.
-    fn asked(ask: impl Fn(&DomainName, &Selector) -> Taken + Sync + 'a) -> Self {
+    pub(super) fn asked(ask: impl Fn(&DomainName, &Selector) -> Taken + Sync + 'a) -> Self {
         Self { ask: Some(Box::new(ask)), ..Self::unasked() }
     }
 
