@@ -112,6 +112,23 @@ impl Delegation {
     }
 }
 
+impl Delegation {
+    /// Whether a server is only asked because the configuration says so.
+    pub(super) fn is_extra(&self, server: &Server) -> bool {
+        let of_server = |known: &&NameServer| known.name == server.name;
+        self.name_servers.iter().find(of_server).is_some_and(|known| known.is_configured) && !self.apex.is_root()
+    }
+
+    /// The same without some servers.
+    pub(super) fn without(mut self, addresses: &[SocketAddr]) -> Self {
+        self.servers.retain(|server| !addresses.contains(&server.address));
+        let servers = &self.servers;
+        self.name_servers
+            .retain(|known| !known.is_configured || servers.iter().any(|server| server.name == known.name));
+        self
+    }
+}
+
 fn configured(address: SocketAddr) -> NameServer {
     NameServer {
         name: address.ip().to_string(),

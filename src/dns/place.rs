@@ -109,14 +109,21 @@ impl Places {
         let question = Question::authoritative(name, RecordType::SOA);
         let is_open = delegation.apex.is_root();
         let mut soas = Vec::new();
+        // Extra servers that answer, but not for this zone: they are some other zone's.
+        let mut strangers = Vec::new();
         for _ in 0..MOST_CUTS {
             let asked = Arc::new(Delegation::clone(&delegation).with_extra(extra));
             let replies = self.ask_all(&asked.servers, &question).await;
             let mut deepest: Option<Name> = None;
             let mut referral: Option<Referral> = None;
             soas.clear();
+            strangers.clear();
             for (server, reply) in asked.servers.iter().zip(&replies) {
                 let soa = reply.as_ref().ok().and_then(|reply| own_soa(reply, name));
+                if soa.is_none() && reply.is_ok() && asked.is_extra(server) {
+                    strangers.push(server.address);
+                    continue;
+                }
                 if let Some((owner, _)) = &soa
                     && deepest.as_ref().is_none_or(|deepest| owner.num_labels() > deepest.num_labels())
                 {
@@ -146,6 +153,9 @@ impl Places {
                 }
                 _ => break,
             }
+        }
+        if !strangers.is_empty() {
+            delegation = Arc::new(Delegation::clone(&delegation).without(&strangers));
         }
         if is_open && delegation.apex.is_root() && soas.iter().all(|(_, soa)| soa.is_none()) {
             let zone = Err("none of the servers answers for its zone".to_owned());

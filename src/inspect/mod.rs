@@ -13,4 +13,4 @@ mod inspector;
 mod target;
 
 pub use inspector::{Evidence, Inspector, Sight};
-pub use target::{SameKeys, Scope, Target, TargetKey};
+pub use target::{SameKeys, Scope, Sharing, Target, TargetKey};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::check::{HeldKey, PrivateKeyAccess};
 use crate::dkim::key::KeyId;
 use crate::finding::Place;
-use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace};
+use crate::manifest::{Binding, DomainManifest};
 use crate::names::{DomainName, Selector};
 
 /// A domain, with the key records that are to be looked at.
@@ -32,6 +32,15 @@ pub enum Scope {
     Selected,
 }
 
+/// Whether a key is meant to be that of several domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// It is.
+    Declared,
+    /// It is not.
+    Undeclared,
+}
+
 /// A key record that is to be looked at.
 #[derive(Debug, Clone)]
 pub struct TargetKey {
@@ -55,6 +64,7 @@ impl TargetKey {
         binding: &Binding,
         same_keys: &SameKeys,
         private_key: PrivateKeyAccess,
+        sharing: Sharing,
         source: Option<Place>,
     ) -> Self {
         let held = HeldKey {
@@ -62,7 +72,7 @@ impl TargetKey {
             state: binding.state.name(),
             created: binding.created,
             record_ttl: binding.record_ttl,
-            is_shared: binding.private_key == PrivateKeyPlace::Shared,
+            is_shared: sharing == Sharing::Declared,
             same_key: same_keys.others(binding.key_id(), domain, &binding.selector),
             private_key,
         };
@@ -123,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::dkim::{Algorithm, PublicKey};
+    use crate::manifest::PrivateKeyPlace;
 
     fn manifest(domain: &str, keys: &[(&str, u8)]) -> DomainManifest {
         let empty = DomainManifest::new(DomainName::parse(domain).unwrap());

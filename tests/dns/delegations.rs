@@ -119,6 +119,15 @@ fn hidden_primaries_are_asked_besides() {
 }
 
 #[test]
+fn a_hidden_primary_of_other_zones_is_none_of_this_one() {
+    let server = world(GOOD);
+    let settings = Settings { extra_servers: vec![server.at(OTHER)], ..settings(&server) };
+    let seen = observe(&settings);
+    assert_eq!(seen.hops[0].answers.len(), 2, "OTHER refuses what it does not serve");
+    assert!(zone(&seen).name_servers.iter().all(|server| !server.is_configured));
+}
+
+#[test]
 fn a_domain_that_is_not_delegated_does_not_exist() {
     let server = world(GOOD);
     let seen = observe_at(&settings(&server), "nobody.test", "s");

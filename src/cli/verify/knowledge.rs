@@ -10,9 +10,9 @@ use crate::check::PrivateKeyAccess;
 use crate::config::Config;
 use crate::files::configuration::DEFAULT_PATH;
 use crate::finding::{Chain, Finding, Place, Severity};
-use crate::inspect::{SameKeys, Scope, Target, TargetKey};
+use crate::inspect::{SameKeys, Scope, Sharing, Target, TargetKey};
 use crate::keystore::{Directory, KeyStore, Listed, StoreError};
-use crate::manifest::{Binding, DomainManifest, PublicManifest};
+use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace, PublicKeys, PublicManifest};
 use crate::names::{DomainName, Selector};
 use crate::report::DomainReport;
 
@@ -127,7 +127,7 @@ impl<'t> Knowledge<'t> {
     /// The keys that stand more than once among those that are looked at.
     pub(super) fn same_keys(&self, wanted: &[Wanted]) -> SameKeys {
         SameKeys::among(|| {
-            wanted.iter().filter_map(|wanted| self.known(&wanted.domain).ok()?).map(|known| known.manifest)
+            wanted.iter().filter_map(|wanted| self.known(&wanted.domain).ok()?).map(|known| known.manifest().clone())
         })
     }
 
@@ -135,7 +135,7 @@ impl<'t> Knowledge<'t> {
     pub(super) fn target(&self, wanted: &Wanted, same_keys: &SameKeys) -> Result<Target, DomainReport> {
         let domain = &wanted.domain;
         let known = self.known(domain).map_err(|error| unreadable(domain, &error))?;
-        let bindings = known.as_ref().map_or(&[][..], |known| known.manifest.bindings());
+        let bindings = known.as_ref().map_or(&[][..], |known| known.manifest().bindings());
         let is_wanted = |selector| wanted.selectors.is_empty() || wanted.selectors.contains(selector);
         let mut keys: Vec<TargetKey> = bindings
             .iter()
@@ -143,7 +143,8 @@ impl<'t> Knowledge<'t> {
             .map(|binding| {
                 let source = known.as_ref().and_then(|known| known.source(&binding.selector));
                 let access = self.access(domain, binding);
-                TargetKey::of(domain, binding, same_keys, access, source)
+                let sharing = known.as_ref().map_or(Sharing::Undeclared, |known| known.sharing(binding));
+                TargetKey::of(domain, binding, same_keys, access, sharing, source)
             })
             .collect();
         let is_known = |selector: &&Selector| bindings.iter().any(|binding| binding.selector == **selector);
@@ -160,19 +161,14 @@ impl<'t> Knowledge<'t> {
 
     fn known(&self, domain: &DomainName) -> Result<Option<Known>, StoreError> {
         Ok(match self {
-            Self::Store(installation) => installation.store.manifest(domain)?.map(|manifest| Known {
-                manifest,
-                path: installation.store.manifest_path(domain),
-                lines: Vec::new(),
-            }),
+            Self::Store(installation) => {
+                let path = installation.store.manifest_path(domain);
+                installation.store.manifest(domain)?.map(|manifest| Known::Stored { manifest, path })
+            }
             // Read before, so this time it can be read too.
             Self::Manifest { path, manifest, .. } => {
                 let keys = manifest.domain(domain).and_then(|domain| domain.read().ok());
-                keys.map(|keys| {
-                    let selectors = keys.manifest.bindings().iter().map(|binding| &binding.selector);
-                    let lines = selectors.filter_map(|selector| keys.line(selector)).collect();
-                    Known { manifest: keys.manifest, path: path.clone(), lines }
-                })
+                keys.map(|keys| Known::Public { keys, path: path.clone() })
             }
             Self::Nothing(_) => None,
         })
@@ -187,20 +183,32 @@ impl<'t> Knowledge<'t> {
 }
 
 /// What is known of one domain, and where it is written.
-struct Known {
-    manifest: DomainManifest,
-    path: PathBuf,
-    /// Of each binding, where the file has many.
-    lines: Vec<usize>,
+enum Known {
+    Stored { manifest: DomainManifest, path: PathBuf },
+    Public { keys: PublicKeys, path: PathBuf },
 }
 
 impl Known {
+    fn manifest(&self) -> &DomainManifest {
+        match self {
+            Self::Stored { manifest, .. } => manifest,
+            Self::Public { keys, .. } => &keys.manifest,
+        }
+    }
+
     fn source(&self, selector: &Selector) -> Option<Place> {
-        let at = self.manifest.bindings().iter().position(|binding| binding.selector == *selector)?;
-        Some(match self.lines.get(at) {
-            Some(&line) => Place::Line { path: self.path.clone(), line, column: 1 },
-            None => Place::Path { path: self.path.clone() },
+        Some(match self {
+            Self::Stored { path, .. } => Place::Path { path: path.clone() },
+            Self::Public { keys, path } => Place::Line { path: path.clone(), line: keys.line(selector)?, column: 1 },
         })
+    }
+
+    fn sharing(&self, binding: &Binding) -> Sharing {
+        let is_shared = match self {
+            Self::Stored { .. } => binding.private_key == PrivateKeyPlace::Shared,
+            Self::Public { keys, .. } => keys.is_shared(&binding.selector),
+        };
+        if is_shared { Sharing::Declared } else { Sharing::Undeclared }
     }
 }
 
