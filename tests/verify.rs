@@ -328,13 +328,13 @@ fn waiting_ends_when_the_record_is_everywhere() {
             thread::sleep(Duration::from_secs(2));
             server.be_honest(SECOND, &name);
         });
-        let output = house.verify(server.at(RESOLVER), &["example.test", "--wait", "60s"]);
+        let output = house.verify(server.at(RESOLVER), &["example.test", "--wait=60s"]);
         exits(&output, 0);
         assert!(stderr(&output).contains("left"), "{}", stderr(&output));
     });
     // And when its time is over.
     server.lie(SECOND, &name, Lie::Records(String::new()));
-    exits(&house.verify(server.at(RESOLVER), &["example.test", "--wait", "1s"]), 1);
+    exits(&house.verify(server.at(RESOLVER), &["example.test", "--wait=1s"]), 1);
 }
 
 #[test]

@@ -87,8 +87,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DOMAIN", requires = "zone_file")]
     origin: Option<DomainName>,
 
-    /// Look again until all is well, at most so long.
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10m")]
+    /// Look again until all is well, at most so long: 10 minutes if no duration is given.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m")]
     wait: Option<Period>,
 
     /// Domains looked at side by side, instead of the configuration's.
