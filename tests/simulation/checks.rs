@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use waxseal::dkim::key::KeyId;
-use waxseal::manifest::{Binding, DomainManifest, EnteredBy, PrivateKeyPlace, State, StateName, Status};
+use waxseal::manifest::{Binding, DomainManifest, EnteredBy, Origin, PrivateKeyPlace, State, StateName, Status};
 use waxseal::names::Selector;
 
 use super::guard::Guard;
@@ -41,7 +41,7 @@ impl World {
     }
 
     fn check(&mut self, before: &DomainManifest, after: &DomainManifest, actor: Actor) {
-        self.check_selectors(before, after);
+        self.check_selectors(before, after, actor);
         let usable = |manifest: &DomainManifest| manifest.signing().any(|binding| self.store.holds(binding.key_id()));
         if actor == Actor::Machine && usable(before) && !usable(after) {
             self.violate("(I1) the last key that could sign is removed");
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// I5: a selector has one key for ever.
-    fn check_selectors(&mut self, before: &DomainManifest, after: &DomainManifest) {
+    fn check_selectors(&mut self, before: &DomainManifest, after: &DomainManifest, actor: Actor) {
         for binding in after.bindings() {
             match self.bound.get(&binding.selector) {
                 Some(bound) if bound.id == binding.key_id() => {}
@@ -95,7 +95,7 @@ impl World {
                 self.violate(&format!("(I5) selector {} is forgotten", binding.selector));
             }
             let name = binding.selector.record_name(&self.domain);
-            if !self.zone.at_primary(&name).is_empty() && self.zone.is_ours(&name) {
+            if actor == Actor::Machine && !self.zone.at_primary(&name).is_empty() && self.zone.is_ours(&name) {
                 self.violate(&format!("the record of {} is left behind", binding.selector));
             }
         }
@@ -133,6 +133,7 @@ impl World {
         let selector = &is.selector;
         if was.is_none_or(|was| !matches!(was.state.name(), StateName::Ready | StateName::Retiring)) {
             match actor {
+                Actor::Operator if is.origin == Origin::Imported => {}
                 Actor::Operator => drop(self.overridden.insert(selector.clone())),
                 Actor::Machine => self.violate(&format!("(I2) {selector} signs and was never Ready")),
             }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use jiff::tz::TimeZone;
 use waxseal::dkim::Algorithm;
 
 use super::daemon::Reach;
+use super::operators::free_selector;
 use super::time::{DAY, HOUR, MINUTE};
 use super::world::{Event, World};
 use super::zone::{Author, NegativeTtl, Outage, Record};
@@ -133,9 +133,8 @@ impl World {
     fn take_a_selector(&mut self) {
         let days = self.random.below(4) as i64;
         let wall = self.clock.wall(self.now) + SignedDuration::from_hours(24 * days);
-        let date = TimeZone::UTC.to_datetime(wall).date();
         let algorithm = *self.random.pick(&[Algorithm::RsaSha256, Algorithm::Ed25519Sha256]);
-        let Some(selector) = self.store.manifest().default_selector(date, algorithm) else { return };
+        let selector = free_selector(&self.store.manifest(), wall, algorithm);
         let name = selector.record_name(&self.domain);
         if self.zone.at_primary(&name).is_empty() {
             let foreign = Record { text: "v=DKIM1; k=rsa; p=Zm9yZWlnbg==".into(), ttl: self.foreign_ttl() };

@@ -25,7 +25,7 @@ pub(crate) struct Message {
 impl World {
     /// The headers of a message end: its keys are chosen. The next message comes later.
     pub(crate) fn submit(&mut self, daemon: usize) {
-        let next = self.random.up_to(12 * HOUR) + Duration::from_secs(1);
+        let next = self.random.up_to(48 * HOUR) + Duration::from_secs(1);
         self.after(next, Event::Submit(daemon));
         self.submit_one(daemon);
     }

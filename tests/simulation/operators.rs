@@ -1,31 +1,51 @@
 //! Operators: what people do to the keys, whatever the machine is at.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use waxseal::dkim::Algorithm;
-use waxseal::manifest::{Choice, PrivateKeyPlace, RetirementWaits, StateName};
+use waxseal::dkim::key::PublicKey;
+use waxseal::dkim::{Algorithm, KeyRecord};
+use waxseal::manifest::{Choice, DomainManifest, PrivateKeyPlace, RetirementWaits, SelectorTemplate, StateName};
 use waxseal::names::Selector;
 
 use super::checks::Actor;
 use super::keys;
 use super::time::DAY;
 use super::world::{Event, World};
+use super::zone::{Author, Record};
 
 impl World {
-    /// A domain begins with keys that its operator generated.
+    /// A domain begins with keys that its operator generated, or that another signer had signed with for long.
     pub(crate) fn give_first_keys(&mut self) {
-        let has_both = self.random.happens(400);
-        let algorithms = [Algorithm::RsaSha256, Algorithm::Ed25519Sha256];
-        let mut manifest = self.store.manifest();
-        for algorithm in algorithms.into_iter().take(1 + usize::from(has_both)) {
-            self.next_key += 1;
-            let key = keys::key(algorithm, self.next_key);
-            let (id, ttl) = (key.id(), *self.random.pick(&[300, 3600, 86_400]));
-            let wall = self.clock.wall(self.now);
-            let date = TimeZone::UTC.to_datetime(wall).date();
-            let selector = manifest.default_selector(date, algorithm).unwrap();
-            manifest = manifest.bind_generated(selector, key, PrivateKeyPlace::Own, ttl, wall).unwrap();
-            manifest = self.commit(manifest, Some(id), Actor::Operator).unwrap();
+        let (has_both, is_imported) = (self.random.happens(400), self.random.happens(300));
+        for algorithm in [Algorithm::RsaSha256, Algorithm::Ed25519Sha256].into_iter().take(1 + usize::from(has_both)) {
+            let ttl = *self.random.pick(&[300, 3600, 86_400]);
+            if is_imported { self.import(algorithm, ttl) } else { self.generate(algorithm, ttl) }
         }
+    }
+
+    fn generate(&mut self, algorithm: Algorithm, ttl: u32) {
+        let key = self.new_key(algorithm);
+        let (id, manifest, wall) = (key.id(), self.store.manifest(), self.clock.wall(self.now));
+        let selector = free_selector(&manifest, wall, algorithm);
+        let manifest = manifest.bind_generated(selector, key, PrivateKeyPlace::Own, ttl, wall).unwrap();
+        self.commit(manifest, Some(id), Actor::Operator).unwrap();
+    }
+
+    fn import(&mut self, algorithm: Algorithm, ttl: u32) {
+        let key = self.new_key(algorithm);
+        let (id, manifest, wall) = (key.id(), self.store.manifest(), self.clock.wall(self.now));
+        let selector = Selector::parse(&format!("imported{}", algorithm.letter())).unwrap();
+        let (name, text) = (selector.record_name(&self.domain), KeyRecord::of(&key).to_string().into());
+        self.zone.change(&name, vec![Record { text, ttl }], Author::Publisher, self.now);
+        self.zone.confirm(&name);
+        let manifest = manifest.bind_imported(selector.clone(), key, PrivateKeyPlace::Own, ttl, wall).unwrap();
+        self.commit(manifest, Some(id), Actor::Operator).unwrap();
+        self.activate(selector);
+    }
+
+    fn new_key(&mut self, algorithm: Algorithm) -> PublicKey {
+        self.next_key += 1;
+        keys::key(algorithm, self.next_key)
     }
 
     /// An operator does something; the next time comes later.
@@ -33,10 +53,10 @@ impl World {
         let next = self.random.up_to(40 * DAY) + DAY;
         self.after(next, Event::Operate);
         self.tally.operations += 1;
-        if self.random.happens(500) {
-            self.activate_one();
-        } else {
-            self.compromise_one();
+        match self.random.below(4) {
+            0 => self.activate_one(),
+            1 => self.remove_one(),
+            _ => self.compromise_one(),
         }
     }
 
@@ -54,12 +74,46 @@ impl World {
             return;
         }
         let selector = self.random.pick(&candidates).clone();
+        self.activate(selector);
+    }
+
+    fn activate(&mut self, selector: Selector) {
         let waits = RetirementWaits { max_staleness: self.schedule.max_staleness, mail_life: self.schedule.mail_life };
         let wall = self.clock.wall(self.now);
-        if let Ok(activation) = manifest.activate(Choice::Selectors(&[selector]), waits, wall) {
+        if let Ok(activation) = self.store.manifest().activate(Choice::Selectors(&[selector]), waits, wall) {
             self.commit(activation.manifest, None, Actor::Operator);
         }
     }
 
+    /// A key that nobody would miss is removed.
+    fn remove_one(&mut self) {
+        let manifest = self.store.manifest();
+        if manifest.bindings().is_empty() {
+            return;
+        }
+        let selector = self.random.pick(manifest.bindings()).selector.clone();
+        let Ok(removal) = manifest.remove(&[selector], self.clock.wall(self.now)) else { return };
+        if removal.reluctance.is_empty() && self.commit(removal.manifest, None, Actor::Operator).is_some() {
+            for binding in &removal.removed {
+                self.store.destroy(binding.key_id());
+            }
+        }
+    }
+
+    /// The domain leaves: nothing signs any more, and what was published is to be taken out.
+    pub(crate) fn offboard(&mut self) {
+        self.tally.operations += 1;
+        let json = self.store.manifest().to_json().unwrap();
+        let leaving = json.replacen("\"status\": \"enabled\"", "\"status\": \"leaving\"", 1);
+        let manifest = DomainManifest::parse(leaving.as_bytes()).unwrap();
+        self.commit(manifest, None, Actor::Operator);
+    }
+
     fn compromise_one(&mut self) {}
+}
+
+/// The selector that a key made at this time would get.
+pub(crate) fn free_selector(manifest: &DomainManifest, wall: Timestamp, algorithm: Algorithm) -> Selector {
+    let date = TimeZone::UTC.to_datetime(wall).date();
+    manifest.free_selectors(&SelectorTemplate::default(), date, algorithm, || None).next().unwrap()
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use waxseal::lifecycle::{Automation, Evidence};
 use waxseal::rotation::{Effect, Machine, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
 
@@ -220,9 +219,4 @@ impl World {
 /// An effect was not done, or nobody knows.
 pub(crate) fn refused(kind: RefusalKind, detail: &str) -> Outcome {
     Outcome::Refused(Refusal { kind, detail: detail.to_owned() })
-}
-
-/// A span as schedules have it.
-pub(crate) fn signed(span: Duration) -> SignedDuration {
-    SignedDuration::from_secs(span.as_secs() as i64)
 }

@@ -50,8 +50,13 @@ impl Tally {
         }
     }
 
+    /// Whether there are fewer rotations yet, and no violation that would keep it from being a success.
+    pub(crate) fn wants_more(&self, rotations: u64) -> bool {
+        self.rotations < rotations && self.violated < 20
+    }
+
     /// Adds another world's counts.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, seed: u64, other: &Self) {
         self.rotations += other.rotations;
         self.crashes += other.crashes;
         self.faults += other.faults;
@@ -67,7 +72,7 @@ impl Tally {
         self.predicted += other.predicted;
         self.lost_to_override += other.lost_to_override;
         self.violated += other.violated;
-        self.violations.extend(other.violations.iter().cloned());
+        self.violations.extend(other.violations.iter().map(|what| format!("WAXSEAL_SEED={seed}: at {what}")));
     }
 }
 

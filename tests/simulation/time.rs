@@ -74,11 +74,6 @@ impl Clock {
         self.ahead = seconds;
     }
 
-    /// How far the wall clock is ahead, in seconds.
-    pub(crate) fn ahead(&self) -> i64 {
-        self.ahead
-    }
-
     /// The machine starts again.
     pub(crate) fn reboot(&mut self, now: Moment) {
         self.booted = now;

@@ -191,7 +191,24 @@ impl World {
 
     /// Lets time go on until so many keys have taken over, or so much time has passed.
     pub(crate) fn run(&mut self, rotations: u64, at_most: Duration) {
-        let end = Moment(0) + at_most;
+        self.until(rotations, Moment(0) + at_most);
+        if self.tally.rotations >= rotations && self.random.happens(300) {
+            self.leave();
+        }
+    }
+
+    /// The domain leaves, and nothing of it is left.
+    fn leave(&mut self) {
+        self.offboard();
+        let revoked = Duration::from_secs(self.schedule.revoked_for.as_secs().cast_unsigned());
+        self.until(u64::MAX, self.now + self.mail_life + revoked + 30 * DAY);
+        let left = self.store.manifest();
+        if let Some(binding) = left.bindings().first() {
+            self.violate(&format!("a domain that left has {} still, {}", binding.selector, binding.state.name()));
+        }
+    }
+
+    fn until(&mut self, rotations: u64, end: Moment) {
         while let Some(Due { at, event, .. }) = self.queue.pop() {
             if at > end || self.tally.rotations >= rotations || self.tally.violated > 20 {
                 break;

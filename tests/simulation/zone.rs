@@ -30,8 +30,6 @@ pub(crate) enum Author {
 pub(crate) struct Change {
     /// The zone's version that brought it.
     pub(crate) version: u64,
-    /// When the primary had it.
-    pub(crate) at: Moment,
     /// Who did it.
     pub(crate) author: Author,
     /// All TXT records of the name; none if it is absent.
@@ -175,7 +173,7 @@ impl Zone {
             return;
         }
         self.version += 1;
-        let change = Change { version: self.version, at: now, author, records };
+        let change = Change { version: self.version, author, records };
         self.names.entry(name.to_owned()).or_default().push(change);
         self.notify(now);
     }
@@ -272,6 +270,16 @@ impl Zone {
             word.confirmed = Some((word.records.clone(), change.version));
         }
         answer
+    }
+
+    /// Every server has given its word for what a name has now: it has stood there for long.
+    pub(crate) fn confirm(&mut self, name: &str) {
+        let Some(change) = self.names.get(name).and_then(|changes| changes.last()) else { return };
+        for server in &mut self.servers {
+            server.version = self.version;
+            let word = server.words.entry(name.to_owned()).or_default();
+            word.confirmed = Some((change.records.clone(), change.version));
+        }
     }
 
     /// A server that the runner did not see with a record for so long, and did not give up either.
