@@ -127,3 +127,11 @@ fn without_any_one_of_its_guards_rotation_loses_mail() {
     }
     assert!(unmissed.is_empty(), "nothing fails without {unmissed:?}");
 }
+
+#[test]
+#[ignore = "for whoever looks into one world: WAXSEAL_SEED=… WAXSEAL_WATCH=1"]
+fn one_world() {
+    let mut world = World::new(seed(), None);
+    world.run(EACH, 4000 * DAY);
+    println!("{}\n{}", world.tally, world.tally.violations.join("\n"));
+}

@@ -41,6 +41,7 @@ impl World {
     }
 
     fn check(&mut self, before: &DomainManifest, after: &DomainManifest, actor: Actor) {
+        self.tell(|| format!("{actor:?} commits {}", states(after)));
         self.check_selectors(before, after, actor);
         let usable = |manifest: &DomainManifest| manifest.signing().any(|binding| self.store.holds(binding.key_id()));
         if actor == Actor::Machine && usable(before) && !usable(after) {
@@ -183,4 +184,14 @@ impl World {
 
 fn is_active(binding: &Binding) -> bool {
     binding.state.name() == StateName::Active
+}
+
+fn states(manifest: &DomainManifest) -> String {
+    let state = |binding: &Binding| {
+        let waited = binding.witness.as_ref().map_or(0, |witness| witness.waited);
+        let held = if binding.held.is_some() { " held" } else { "" };
+        let compromised = if binding.compromised.is_some() { " compromised" } else { "" };
+        format!("{} {} +{waited}{held}{compromised}", binding.selector, binding.state.name())
+    };
+    manifest.bindings().iter().map(state).collect::<Vec<_>>().join(", ")
 }

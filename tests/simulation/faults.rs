@@ -39,7 +39,9 @@ impl World {
     /// One thing goes wrong; the next comes later.
     pub(crate) fn fault(&mut self) {
         self.tally.faults += 1;
-        match self.random.below(14) {
+        let kind = self.random.below(14);
+        self.tell(|| format!("fault {kind}"));
+        match kind {
             0..=2 => self.fail_a_server(),
             3 => self.fail_all_servers(),
             4 => {
@@ -64,6 +66,7 @@ impl World {
 
     /// Something is put right.
     pub(crate) fn mend(&mut self, mend: Mend) {
+        self.tell(|| format!("{mend:?}"));
         match mend {
             Mend::Clock => {
                 let off = self.random.below(241) as i64 - 120;
@@ -182,6 +185,7 @@ impl World {
     fn set_the_clock(&mut self) {
         let by = *self.random.pick(&[120, 3600, 86_400, 30 * 86_400, 365 * 86_400]);
         let sign = *self.random.pick(&[1, -1]);
+        self.tell(|| format!("the clock is set by {} s", sign * by));
         self.clock.set(sign * by);
         let span = self.random.up_to(2 * DAY);
         self.after(span, Event::Mend(Mend::Clock));

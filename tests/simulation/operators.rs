@@ -1,10 +1,15 @@
 //! Operators: what people do to the keys, whatever the machine is at.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use waxseal::dkim::key::PublicKey;
 use waxseal::dkim::{Algorithm, KeyRecord};
-use waxseal::manifest::{Choice, DomainManifest, PrivateKeyPlace, RetirementWaits, SelectorTemplate, StateName};
+use waxseal::lifecycle::{compromise, leave};
+use waxseal::manifest::{
+    Binding, Choice, DomainManifest, Meanwhile, PrivateKeyPlace, RetirementWaits, SelectorTemplate, StateName,
+};
 use waxseal::names::Selector;
 
 use super::checks::Actor;
@@ -78,7 +83,8 @@ impl World {
     }
 
     fn activate(&mut self, selector: Selector) {
-        let waits = RetirementWaits { max_staleness: self.schedule.max_staleness, mail_life: self.schedule.mail_life };
+        let mail_life = SignedDuration::from_secs(self.schedule.mail_seconds().cast_signed());
+        let waits = RetirementWaits { max_staleness: self.schedule.max_staleness, mail_life };
         let wall = self.clock.wall(self.now);
         if let Ok(activation) = self.store.manifest().activate(Choice::Selectors(&[selector]), waits, wall) {
             self.commit(activation.manifest, None, Actor::Operator);
@@ -103,13 +109,32 @@ impl World {
     /// The domain leaves: nothing signs any more, and what was published is to be taken out.
     pub(crate) fn offboard(&mut self) {
         self.tally.operations += 1;
-        let json = self.store.manifest().to_json().unwrap();
-        let leaving = json.replacen("\"status\": \"enabled\"", "\"status\": \"leaving\"", 1);
-        let manifest = DomainManifest::parse(leaving.as_bytes()).unwrap();
+        let manifest = leave(&self.store.manifest());
         self.commit(manifest, None, Actor::Operator);
     }
 
-    fn compromise_one(&mut self) {}
+    /// Others may have a key.
+    fn compromise_one(&mut self) {
+        let manifest = self.store.manifest();
+        let could_sign = |binding: &&Binding| {
+            binding.compromised.is_none() && matches!(binding.state.name(), StateName::Active | StateName::Retiring)
+        };
+        let candidates: Vec<&Binding> = manifest.bindings().iter().filter(could_sign).collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let selector = self.random.pick(&candidates).selector.clone();
+        let meanwhile = *self.random.pick(&[Meanwhile::Stop, Meanwhile::Sign]);
+        let (evidence, now) = (self.evidence(), self.witnessed());
+        match compromise(&manifest, &selector, meanwhile, &evidence, &now, &self.schedule) {
+            Ok(emergency) => {
+                self.commit(emergency.manifest, None, Actor::Operator);
+                self.compromised.insert(selector);
+                self.start_later(0, Duration::from_secs(1));
+            }
+            Err(error) => self.violate(&format!("{selector} cannot be declared compromised: {error}")),
+        }
+    }
 }
 
 /// The selector that a key made at this time would get.

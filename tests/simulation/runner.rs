@@ -63,13 +63,15 @@ impl World {
             evidence: self.evidence(),
             silences: self.silences.clone(),
             patrol,
+            record_ttl: self.record_ttl,
+            audited: self.audited,
         };
         self.runners[runner].machine = Some(Machine::new(start));
         self.runners[runner].effects = 0;
         self.advance(runner, Outcome::Begin);
     }
 
-    fn evidence(&mut self) -> Evidence {
+    pub(crate) fn evidence(&self) -> Evidence {
         let mut evidence = Evidence::default();
         if self.guard == Some(Guard::Evidence) {
             return evidence;
@@ -143,6 +145,9 @@ impl World {
             return self.cut(runner);
         }
         self.tally.effects += 1;
+        if !matches!(effect, Effect::Commit { .. }) {
+            self.tell(|| format!("runner {runner}: {effect:?}").chars().take(200).collect());
+        }
         let outcome = self.have_done(effect);
         if self.random.happens(CUTS) {
             return self.cut(runner);
@@ -156,6 +161,7 @@ impl World {
     }
 
     fn cut(&mut self, runner: usize) {
+        self.tell(|| format!("runner {runner} is killed"));
         self.tally.crashes += 1;
         let after = self.random.up_to(SOON);
         if runner == 0 {
@@ -206,7 +212,10 @@ impl World {
                     refused(RefusalKind::Failed, "not all daemons answered")
                 }
             }
-            Effect::Audit { .. } => Outcome::Done,
+            Effect::Audit { entries } => {
+                self.audited = entries.iter().map(|entry| entry.revision).max().max(self.audited);
+                Outcome::Done
+            }
             Effect::Destroy { key_id, selector, .. } => {
                 self.check_destroyed(&selector, key_id);
                 self.store.destroy(key_id);

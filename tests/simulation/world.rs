@@ -54,6 +54,9 @@ pub(crate) struct World {
     /// What is switched off.
     pub(crate) guard: Option<Guard>,
     pub(crate) silences: Silences,
+    pub(crate) record_ttl: u32,
+    /// The newest revision in the audit log.
+    pub(crate) audited: Option<u64>,
     pub(crate) runners: [Runner; 2],
     pub(crate) publisher: (Mood, Moment),
     /// The worst fault of an optional kind that this world has.
@@ -71,6 +74,8 @@ pub(crate) struct World {
     /// Signatures of each selector whose delivery is yet to come.
     pub(crate) under_way: HashMap<Selector, u64>,
     pub(crate) tally: Tally,
+    /// Whether everything is told.
+    pub(crate) is_watched: bool,
 }
 
 /// What happens at its time.
@@ -160,6 +165,8 @@ impl World {
             schedule: guard.map_or(schedule.clone(), |guard| guard.switched_off(schedule)),
             guard,
             silences: Silences::default(),
+            record_ttl: *random.pick(&[300, 3600, 86_400]),
+            audited: None,
             runners: [Runner::default(), Runner::default()],
             publisher: (Mood::Well, Moment(0)),
             has_dead_secondary: false,
@@ -172,6 +179,7 @@ impl World {
             revoked_at: HashMap::new(),
             under_way: HashMap::new(),
             tally: Tally::default(),
+            is_watched: std::env::var_os("WAXSEAL_WATCH").is_some(),
             random: random.split(),
         };
         world.begin();
@@ -229,6 +237,13 @@ impl World {
                 Event::Mend(mend) => self.mend(mend),
                 Event::Operate => self.operate(),
             }
+        }
+    }
+
+    /// Tells what happens, if the world is to be watched.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_watched {
+            println!("{}: {}", self.now.0, what());
         }
     }
 
