@@ -11,6 +11,6 @@ mod audit;
 mod effect;
 mod machine;
 
-pub use audit::{Entry, What};
+pub use audit::{Entry, What, entries, entries_of};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
 pub use machine::{Machine, Next, Patrol, Start, Summary};
