@@ -71,6 +71,9 @@ impl World {
             Mend::Clock => {
                 let off = self.random.below(241) as i64 - 120;
                 self.clock.set(off);
+                self.clock_mended = self.now;
+                let after = self.random.up_to(10 * MINUTE);
+                self.start_later(0, after);
             }
             Mend::Reach(daemon) => self.daemons[daemon].set_reach(Reach::Well),
             Mend::Edit { name, edited, before } => {
@@ -191,9 +194,11 @@ impl World {
         self.after(span, Event::Mend(Mend::Clock));
     }
 
-    /// Everything on the host starts again. Its wall clock is right by then, but for seconds.
+    /// Everything on the host starts again, unless its wall clock is wrong, or was till just now.
     fn reboot(&mut self) {
-        self.mend(Mend::Clock);
+        if self.clock.is_wrong() || self.now - self.clock_mended < 3 * HOUR {
+            return;
+        }
         self.clock.reboot(self.now);
         for daemon in 0..self.daemons.len() {
             self.starts[daemon] += 1;

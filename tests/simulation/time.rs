@@ -74,6 +74,11 @@ impl Clock {
         self.ahead = seconds;
     }
 
+    /// Whether the wall clock is off by more than is tolerated.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.ahead.abs() > 120
+    }
+
     /// The machine starts again.
     pub(crate) fn reboot(&mut self, now: Moment) {
         self.booted = now;

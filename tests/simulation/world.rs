@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) starts: Vec<u64>,
     /// The clocks of the one host.
     pub(crate) clock: Clock,
+    pub(crate) clock_mended: Moment,
     pub(crate) schedule: Schedule,
     /// What the schedule says when nothing is switched off: how long mail is under way, and a record settles.
     pub(crate) mail_life: Duration,
@@ -159,6 +160,7 @@ impl World {
             daemons,
             store,
             clock: Clock::default(),
+            clock_mended: Moment(0),
             mail_life: Duration::from_secs(schedule.mail_seconds()),
             settle: Duration::from_secs(schedule.settle.as_secs() as u64),
             has_signed: false,
