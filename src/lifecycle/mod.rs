@@ -16,6 +16,8 @@ mod schedule;
 mod sighting;
 mod silence;
 mod step;
+#[cfg(test)]
+pub(crate) mod tests;
 mod waits;
 
 pub use change::{ChangeError, Emergency, apply, bind, compromise, gone, leave};

@@ -57,7 +57,7 @@ impl<'a> Planner<'a> {
     fn domain(&mut self) {
         let Domain { manifest, now, .. } = self.domain;
         let trouble = manifest.bindings().iter().find_map(|binding| now.trouble(binding.witness.as_ref()));
-        if let Some(trouble) = trouble {
+        if let Some(trouble) = trouble.filter(|_| self.automation != Automation::Reminders) {
             // Counting begins anew from the clock as it is; CLOCK_BOOTTIME tells what has passed.
             self.act(Action::Change(Change::Count));
             self.wait(None, WaitReason::Clock { trouble }, Some(self.after(POLL)));

@@ -243,8 +243,8 @@ impl State {
     }
 }
 
-/// The states without their facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// The states without their facts, in the order of a key's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "documented at State")]
 pub enum StateName {

@@ -14,3 +14,6 @@ mod machine;
 pub use audit::{Entry, What, entries, entries_of};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
 pub use machine::{Machine, Next, Patrol, Start, Summary};
+
+#[cfg(test)]
+mod tests;
