@@ -52,6 +52,11 @@ impl World {
             self.check_private_key(binding);
             if binding.state.name() == StateName::Active && !was.is_some_and(is_active) {
                 self.check_activation(was, binding, actor);
+                let is_emergency = before.bindings().iter().any(|binding| binding.compromised.is_some())
+                    && !before.signing().any(|binding| binding.compromised.is_none());
+                if is_emergency {
+                    self.hurried.insert(binding.selector.clone());
+                }
             }
         }
         if after.revision() % 64 == 0 {
@@ -97,7 +102,11 @@ impl World {
             }
             let name = binding.selector.record_name(&self.domain);
             if actor == Actor::Machine && !self.zone.at_primary(&name).is_empty() && self.zone.is_ours(&name) {
-                self.violate(&format!("the record of {} is left behind", binding.selector));
+                if self.zone.has_lied(&name) {
+                    self.tally.left_behind += 1;
+                } else {
+                    self.violate(&format!("the record of {} is left behind", binding.selector));
+                }
             }
         }
     }
@@ -135,7 +144,7 @@ impl World {
         if was.is_none_or(|was| !matches!(was.state.name(), StateName::Ready | StateName::Retiring)) {
             match actor {
                 Actor::Operator if is.origin == Origin::Imported => {}
-                Actor::Operator => drop(self.overridden.insert(selector.clone())),
+                Actor::Operator => drop(self.hurried.insert(selector.clone())),
                 Actor::Machine => self.violate(&format!("(I2) {selector} signs and was never Ready")),
             }
         }

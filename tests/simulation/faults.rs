@@ -11,6 +11,9 @@ use super::time::{DAY, HOUR, MINUTE};
 use super::world::{Event, World};
 use super::zone::{Author, NegativeTtl, Outage, Record};
 
+/// Somebody else's record.
+const FOREIGN: &str = "v=DKIM1; k=rsa; p=Zm9yZWlnbg==";
+
 /// How the publisher is disposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -31,7 +34,7 @@ pub(crate) enum Mend {
     Clock,
     /// A daemon reaches the store again.
     Reach(usize),
-    /// Somebody undoes an edit, if the record is as that left it.
+    /// Somebody undoes an edit if the record is as that left it, and else takes out what was put in.
     Edit { name: String, edited: Vec<Record>, before: Vec<Record> },
 }
 
@@ -77,9 +80,12 @@ impl World {
             }
             Mend::Reach(daemon) => self.daemons[daemon].set_reach(Reach::Well),
             Mend::Edit { name, edited, before } => {
-                if self.zone.at_primary(&name) == edited {
-                    self.zone.change(&name, before, Author::Other, self.now);
-                }
+                let there = self.zone.at_primary(&name);
+                let after = match there == edited {
+                    true => before,
+                    false => there.iter().filter(|record| *record.text != *FOREIGN).cloned().collect(),
+                };
+                self.zone.change(&name, after, Author::Other, self.now);
             }
         }
     }
@@ -125,7 +131,7 @@ impl World {
         let selector = &self.random.pick(manifest.bindings()).selector;
         let name = selector.record_name(&self.domain);
         let before = self.zone.at_primary(&name).to_vec();
-        let foreign = Record { text: "v=DKIM1; k=rsa; p=Zm9yZWlnbg==".into(), ttl: 600 };
+        let foreign = Record { text: FOREIGN.into(), ttl: 600 };
         let edited = match self.random.below(4) {
             0 => Vec::new(),
             1 => vec![foreign],
@@ -143,7 +149,7 @@ impl World {
         let selector = free_selector(&self.store.manifest(), wall, algorithm);
         let name = selector.record_name(&self.domain);
         if self.zone.at_primary(&name).is_empty() {
-            let foreign = Record { text: "v=DKIM1; k=rsa; p=Zm9yZWlnbg==".into(), ttl: self.foreign_ttl() };
+            let foreign = Record { text: FOREIGN.into(), ttl: self.foreign_ttl() };
             self.edit(name, vec![foreign], Vec::new());
         }
     }

@@ -109,8 +109,8 @@ impl World {
             self.tally.lost_to_compromise += 1;
         } else if is_broken_word {
             self.tally.lost_to_servers += 1;
-        } else if self.overridden.contains(selector) {
-            self.tally.lost_to_override += 1;
+        } else if self.hurried.contains(selector) {
+            self.tally.lost_to_hurry += 1;
         } else {
             let seen: Vec<&str> = records.iter().map(|record| &*record.text).collect();
             self.tally.violate(format!(

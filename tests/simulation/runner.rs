@@ -19,6 +19,8 @@ pub(crate) struct Runner {
     /// Tells what was ordered for this run from what was for one before.
     turn: u64,
     effects: u32,
+    /// Runs in a row that changed nothing.
+    idle: u32,
     patrolled: Option<Moment>,
 }
 
@@ -90,7 +92,6 @@ impl World {
         let witnessed = self.witnessed();
         let Some(machine) = &mut self.runners[runner].machine else { return };
         let next = machine.next(outcome, &witnessed);
-        self.silences = machine.silences().clone();
         match next {
             Next::Effect(effect) => {
                 let takes = match &effect {
@@ -122,6 +123,9 @@ impl World {
         if runner != 0 {
             return;
         }
+        // Where nothing moves, it is tried less and less often.
+        let backoff = MINUTE * 2_u32.pow(state.idle.min(8));
+        state.idle += 1;
         let after = if summary.overtaken || !summary.refusals.is_empty() || self.random.happens(20) {
             self.random.up_to(SOON) + MINUTE
         } else {
@@ -131,7 +135,7 @@ impl World {
             let lateness = self.random.up_to(10 * MINUTE);
             Duration::from_secs(seconds.clamp(60, DAY.as_secs() as i64) as u64) + lateness
         };
-        self.start_later(0, after);
+        self.start_later(0, after.max(backoff));
     }
 
     /// Performs the effect that is ordered, if nothing cuts it off, and tells the machine what came of it, if nothing
@@ -178,7 +182,11 @@ impl World {
                     let observed = self.look(&selector, depth);
                     (selector, observed)
                 });
-                Outcome::Observed(seen.collect())
+                let seen: Vec<_> = seen.collect();
+                for (_, observed) in &seen {
+                    self.silences.note(&observed.observation, &observed.at);
+                }
+                Outcome::Observed(seen)
             }
             Effect::Generate { algorithm } => {
                 self.next_key += 1;
@@ -193,7 +201,10 @@ impl World {
                     self.tally.violate(format!("{}: a key is bound that nobody generated", self.now.0));
                 }
                 match self.commit(*manifest, new_key, super::checks::Actor::Machine) {
-                    Some(written) => Outcome::Committed(Box::new(written)),
+                    Some(written) => {
+                        self.runners[0].idle = 0;
+                        Outcome::Committed(Box::new(written))
+                    }
                     None => {
                         self.tally.overtaken += 1;
                         Outcome::Overtaken

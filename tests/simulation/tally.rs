@@ -31,8 +31,10 @@ pub(crate) struct Tally {
     pub(crate) lost_to_compromise: u64,
     /// How many were predicted to.
     pub(crate) predicted: u64,
-    /// Signatures that failed because an operator activated a key before it was Ready.
-    pub(crate) lost_to_override: u64,
+    /// Signatures that failed because an operator activated a key before it was Ready, or in an emergency.
+    pub(crate) lost_to_hurry: u64,
+    /// Records of keys that were given up because servers said that they were gone.
+    pub(crate) left_behind: u64,
     /// What must never happen, in words, and how often.
     pub(crate) violations: Vec<String>,
     pub(crate) violated: u64,
@@ -70,7 +72,8 @@ impl Tally {
         self.lost_to_servers += other.lost_to_servers;
         self.lost_to_compromise += other.lost_to_compromise;
         self.predicted += other.predicted;
-        self.lost_to_override += other.lost_to_override;
+        self.lost_to_hurry += other.lost_to_hurry;
+        self.left_behind += other.left_behind;
         self.violated += other.violated;
         self.violations.extend(other.violations.iter().map(|what| format!("WAXSEAL_SEED={seed}: at {what}")));
     }
@@ -81,8 +84,8 @@ impl fmt::Display for Tally {
         write!(
             f,
             "rotations {}, crashes {}, faults {}, operations {}, runs {}, effects {}, overtaken {}, messages {} \
-             (deferred {}), signatures verified {}, lost to servers {}, to compromise {} (predicted {}), to overrides \
-             {}, violations: {}",
+             (deferred {}), signatures verified {}, lost to servers {}, to compromise {} (predicted {}), to hurry {}, records \
+             left behind by lies {}, violations: {}",
             self.rotations,
             self.crashes,
             self.faults,
@@ -96,7 +99,8 @@ impl fmt::Display for Tally {
             self.lost_to_servers,
             self.lost_to_compromise,
             self.predicted,
-            self.lost_to_override,
+            self.lost_to_hurry,
+            self.left_behind,
             self.violated,
         )
     }

@@ -69,8 +69,8 @@ pub(crate) struct World {
     /// The last signature under each selector.
     pub(crate) last_signed: HashMap<Selector, Moment>,
     pub(crate) compromised: HashSet<Selector>,
-    /// Activated by an operator before they were Ready.
-    pub(crate) overridden: HashSet<Selector>,
+    /// Activated by an operator before they were Ready, or after shortened checks because all others were compromised.
+    pub(crate) hurried: HashSet<Selector>,
     pub(crate) revoked_at: HashMap<Selector, Moment>,
     /// Signatures of each selector whose delivery is yet to come.
     pub(crate) under_way: HashMap<Selector, u64>,
@@ -177,7 +177,7 @@ impl World {
             generated: BTreeMap::new(),
             last_signed: HashMap::new(),
             compromised: HashSet::new(),
-            overridden: HashSet::new(),
+            hurried: HashSet::new(),
             revoked_at: HashMap::new(),
             under_way: HashMap::new(),
             tally: Tally::default(),

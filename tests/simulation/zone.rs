@@ -305,6 +305,11 @@ impl Zone {
         self.servers[server].outage.is_none()
     }
 
+    /// Whether a server ever answered wrongly about a name.
+    pub(crate) fn has_lied(&self, name: &str) -> bool {
+        self.servers.iter().any(|server| server.wrong.contains_key(name))
+    }
+
     /// Whether our publisher changed a name last.
     pub(crate) fn is_ours(&self, name: &str) -> bool {
         self.names.get(name).and_then(|changes| changes.last()).is_some_and(|at| at.author == Author::Publisher)
@@ -321,7 +326,7 @@ impl Zone {
             if until - server.last_answered >= GIVEN_UP_AFTER {
                 server.version = newest;
                 server.fetching = None;
-                server.wrong.clear();
+                server.wrong.values_mut().for_each(|wrong| wrong.until = Moment(0));
             }
         }
         if server.outage.is_none() && server.fetching.is_some_and(|at| now >= at) {
