@@ -8,6 +8,7 @@ impl Config {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let differences = [
             ("listener", self.listeners != new.listeners),
+            ("daemon", self.daemon != new.daemon),
             ("keys.store", self.keys.store != new.keys.store),
             ("keys.cache", self.keys.cache != new.keys.cache),
             ("keys.revalidate_after", self.keys.revalidate_after != new.keys.revalidate_after),

@@ -8,6 +8,7 @@
 //! │       ├── 20261123e.1f0c9a3e.pem              SELECTOR.ID8.pem: PKCS#8, LF; ID8 = the key id's first 8 digits
 //! │       ├── .20261123e.1f0c9a3e.pem.new         while a commit is under way, or after one was cut short
 //! │       └── .manifest.json.new                  likewise
+//! ├── acknowledge.json                            what daemons are asked to read anew; not there until somebody asks
 //! └── shared/
 //!     └── 8a41….pem                               ID.pem, all 64 digits: keys that several bindings use
 //! ```
@@ -34,6 +35,7 @@
 //!
 //! Deliberately absent: an index. `domains/` is only listed when somebody asks for all domains.
 
+mod asked;
 mod calls;
 mod disk;
 mod examine;
@@ -46,6 +48,7 @@ mod replay;
 mod root;
 mod write;
 
+pub use asked::Asked;
 pub use examine::Examined;
 pub use read::{Domains, Listed};
 pub use root::{Access, Directory};
