@@ -235,7 +235,7 @@ mod tests {
         let (_scratch, log) = log();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|id| drop(log.append(&[line(&id.to_string())]).unwrap())));
+                scope.spawn(|| (0..50).for_each(|id| assert!(log.append(&[line(&id.to_string())]).unwrap() <= 1)));
             }
         });
         let lines = lines(log.path());
