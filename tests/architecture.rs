@@ -144,6 +144,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("governor", &["src/dns/"]),
     ("pkcs8", &["src/dkim/key/"]),
     ("rpassword", &["src/cli/"]),
+    ("pkcs8", &["src/dkim/key/"]),
+    ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("comfy_table", &["src/cli/"]),
     ("quick_cache", &["src/keystore/"]),

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     match (&args.private_keys, &args.output) {
         (Some(directory), _) => write_private(&installation, &domains, args, directory, out)?,
         (None, Some(path)) => replace(&installation, &domains, args, path)?,
-        (None, None) => drop(write_public(&installation, &domains, args, BufWriter::new(out))?.flush()),
+        (None, None) => write_public(&installation, &domains, args, BufWriter::new(out))?.flush()?,
     }
     Ok(Exit::Clean)
 }

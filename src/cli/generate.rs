@@ -15,7 +15,7 @@ use clap::ValueEnum;
 pub(super) use domains::{DomainArgs, unique};
 
 use super::output::{Format, JsonArray};
-use super::parallel::in_order;
+use super::parallel::{Threads, in_order_on};
 use super::progress::progress_bar;
 use super::{Exit, Installation, UsageError};
 use crate::dkim::KeyKind;
@@ -25,7 +25,7 @@ use crate::keystore::{Directory, Quoted, StoreError};
 use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
 use crate::record_format::{PublishedRecord, write_bind};
-use dns::{Dns, ask_authoritative_servers};
+use dns::Dns;
 use maker::{Maker, Wanted};
 
 /// What the published record's TTL is meant to be, in seconds: an hour, short enough to mend a mistake the same day.
@@ -122,7 +122,11 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     }
     let installation = Installation::open(config)?;
     let kinds = args.keys.kinds();
-    let dns = if args.no_dns_check { Dns::unasked() } else { Dns::asked(ask_authoritative_servers) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let dns = match args.no_dns_check {
+        true => Dns::unasked(),
+        false => Dns::authoritative(&runtime, &installation.config.dns),
+    };
     let wanted = if args.missing { Wanted::Missing } else { Wanted::All };
     let mut maker = Maker::new(&installation.store, &kinds, &args.selector_template, wanted, &dns);
     let mut file = args.records.as_deref().map(create_new).transpose()?;
@@ -142,8 +146,9 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     }
     if dns.unknown() > 0 {
         anstream::eprintln!(
-            "DNS could not be asked whether {} of the selectors are taken; they were never used in this key store",
-            dns.unknown()
+            "DNS could not be asked whether {} of the selectors are taken ({}); they were never used in this key store",
+            dns.unknown(),
+            dns.why()
         );
     }
     if args.format == Format::Text {
@@ -193,7 +198,8 @@ fn generate(
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome { made: 0, failed: 0 };
     let bar = progress_bar(domains.len(), "keys");
-    in_order(
+    in_order_on(
+        if maker.dns.is_asked() { Threads::AlsoWaiting } else { Threads::OnePerCore },
         domains,
         |domain| maker.make(domain),
         |domain, made| {

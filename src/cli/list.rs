@@ -14,7 +14,7 @@ use super::public::{self, read_public};
 use super::{Exit, Installation};
 use crate::dkim::Algorithm;
 use crate::finding::{Chain, Finding};
-use crate::keystore::{Directory, KeyStore, Listed, StoreError};
+use crate::keystore::{Directory, Listed, StoreError};
 use crate::manifest::{Binding, StateName};
 use crate::names::{DomainName, Selector};
 pub(super) use filter::{DomainPattern, KeyFilter};
@@ -92,11 +92,12 @@ fn list_store(args: &Args, config: &Path, listing: &mut Listing, out: &mut dyn W
         }
         domains = all.into_iter().filter(|domain| DomainPattern::any(&args.domains, domain)).collect();
     }
+    let manifests = store.manifests()?;
     let read = |domain: &DomainName| {
         let manifest = if is_named {
             installation.manifest(domain).map(Some)
         } else {
-            store.manifest(domain).map_err(anyhow::Error::from)
+            manifests.read(domain).map_err(anyhow::Error::from)
         };
         manifest.map(|manifest| {
             let bindings = manifest.iter().flat_map(|manifest| manifest.bindings());

@@ -18,6 +18,7 @@ mod installation;
 mod key;
 mod list;
 mod man;
+mod observing;
 mod output;
 mod parallel;
 mod progress;
@@ -26,6 +27,7 @@ mod record;
 mod remove;
 mod show;
 mod sign;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -74,6 +76,7 @@ enum Command {
     Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
+    Verify(Box<verify::Args>),
     Config(config::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -104,6 +107,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
+        Command::Verify(args) => verify::run(args, config, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),

@@ -8,16 +8,48 @@ use std::thread;
 /// Items under way or waiting for their turn, for each thread: what bounds the memory of a long run.
 const AHEAD: usize = 64;
 
+/// How many threads work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// One a core: they compute.
+    OnePerCore,
+    /// Several a core: they also wait for answers, and while some do the others compute.
+    AlsoWaiting,
+}
+
+impl Threads {
+    /// Of those who wait, for each core: DNS answers in some 50 ms, about as long as an RSA key takes.
+    const WAITING: usize = 4;
+
+    fn count(self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        match self {
+            Self::OnePerCore => cores,
+            Self::AlsoWaiting => cores * Self::WAITING,
+        }
+    }
+}
+
 /// Does `work` for each item, on all cores, and hands what comes of it to `take`, on this thread and in the order of the
 /// items. Ends early, with its error, when `take` fails.
 pub(super) fn in_order<T: Sync, R: Send, E>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    take: impl FnMut(&T, R) -> Result<(), E>,
+) -> Result<(), E> {
+    in_order_on(Threads::OnePerCore, items, work, take)
+}
+
+/// The same on so many threads.
+pub(super) fn in_order_on<T: Sync, R: Send, E>(
+    threads: Threads,
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
     mut take: impl FnMut(&T, R) -> Result<(), E>,
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let is_over = AtomicBool::new(false);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    let threads = threads.count().min(items.len());
     let (leave, leaves) = crossbeam_channel::bounded(AHEAD * threads.max(1));
     while leave.try_send(()).is_ok() {}
     let (sender, results) = crossbeam_channel::unbounded();
@@ -64,7 +96,7 @@ mod tests {
         let items: Vec<usize> = (0..5000).collect();
         let mut seen = Vec::new();
         let work = |item: &usize| {
-            if item % 97 == 0 {
+            if item.is_multiple_of(97) {
                 thread::yield_now();
             }
             item * 2

@@ -14,7 +14,7 @@ use super::progress::progress_bar;
 use super::{Exit, Installation};
 use crate::clock::Clock;
 use crate::dkim::KeyId;
-use crate::keystore::{Directory, KeyStore};
+use crate::keystore::Directory;
 use crate::manifest::{Binding, PrivateKeyPlace, Removal, StateName};
 use crate::names::{DomainName, Selector};
 
@@ -141,9 +141,10 @@ fn destroy_unbound(store: &Directory, shared: &[KeyId]) -> anyhow::Result<HashSe
         let (domains, _) = all_domains(store)?;
         let mut bound = HashSet::new();
         let bar = progress_bar(domains.len(), "who uses the shared key");
+        let manifests = store.manifests()?;
         in_order(
             &domains,
-            |domain| store.manifest(domain),
+            |domain| manifests.read(domain),
             |domain, manifest| {
                 bar.inc(1);
                 // One that cannot be read may use it.

@@ -50,6 +50,10 @@ fn selectors_follow_the_template() {
 #[test]
 fn without_dns_it_goes_on_and_says_so() {
     let house = House::new();
+    let config = fs::read_to_string(house.path("waxseal.toml")).unwrap();
+    // Nobody listens there.
+    let dns = "[dns]\nresolvers = [\"127.0.0.1:1\"]\nattempts = 1\ntimeout = \"100ms\"\n";
+    house.write("waxseal.toml", format!("{config}{dns}"));
     let output = house.run(&["generate", "a.example", "--algorithm", "ed25519"]);
     assert!(output.status.success());
     assert!(stderr(&output).contains("DNS could not be asked"), "{}", stderr(&output));

@@ -156,20 +156,23 @@ pub(super) fn no_selector(domain: &DomainName, template: &SelectorTemplate) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::generate::dns::Taken;
+    use crate::dns::Taken;
     use crate::keystore::Access;
 
     #[test]
     fn a_selector_that_dns_has_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let store = Directory::create(&dir.path().join("keys"), Access::OneUser).unwrap();
-        let dns = Dns::asked(|_, selector| if selector.as_str().ends_with('e') { Taken::Yes } else { Taken::No });
+        let dns = Dns::asked(|_, selector| match selector.as_str() {
+            selector if selector.ends_with('e') => Taken::Taken { what: "a TXT record".to_owned() },
+            _ => Taken::Free,
+        });
         let template = SelectorTemplate::default();
         let maker = Maker::new(&store, &[KeyKind::Ed25519], &template, Wanted::All, &dns);
         let domain = DomainName::parse("example.com").unwrap();
         let records = maker.commit(&maker.make(&domain).unwrap()).unwrap();
         assert!(records[0].selector.as_str().ends_with("e2"), "{}", records[0].selector);
-        let full = Dns::asked(|_, _| Taken::Yes);
+        let full = Dns::asked(|_, _| Taken::Taken { what: "a wildcard".to_owned() });
         let maker = Maker::new(&store, &[KeyKind::Ed25519], &template, Wanted::All, &full);
         let Err(error) = maker.make(&domain) else { panic!("a selector was found") };
         assert!(error.to_string().contains("--selector-template"), "{error}");

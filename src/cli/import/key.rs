@@ -1,7 +1,7 @@
 //! `waxseal import key`.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use crate::cli::{Exit, Installation, UsageError, activate};
 use crate::clock::Clock;
 use crate::dkim::PrivateKey;
 use crate::dkim::key::{Algorithm, KeyFile, KeyId, STRONG_RSA_BITS};
+use crate::finding::Chain;
 use crate::keystore::KeyStore;
 use crate::manifest::{DomainManifest, PrivateKeyPlace};
 use crate::names::{DomainName, Selector};
@@ -149,7 +150,7 @@ fn look(
                     bar.suspend(|| warn_of_weakness(wanted, bits));
                 }
             }
-            Err(error) => bad.push(format!("{error:#}")),
+            Err(error) => bad.push(Chain(&*error).to_string()),
         }
         anyhow::Ok(())
     })?;
@@ -206,11 +207,12 @@ fn bind(
 
 fn read_key(path: &Path, passphrase: &Passphrase) -> anyhow::Result<PrivateKey> {
     let failed = || format!("{} cannot be read", path.display());
-    let file = File::open(path).with_context(failed)?;
-    let found = file.metadata().with_context(failed)?;
+    // Before it is opened: opening a FIFO would wait for its writer.
+    let found = fs::metadata(path).with_context(failed)?;
     if !found.is_file() || found.len() > LARGEST_KEY {
         bail!("{} is no key file: it is no plain file, or larger than {LARGEST_KEY} octets", path.display());
     }
+    let file = File::open(path).with_context(failed)?;
     let mut octets = Zeroizing::new(Vec::with_capacity(LARGEST_KEY as usize + 1));
     file.take(LARGEST_KEY).read_to_end(&mut octets).with_context(failed)?;
     let unusable = || path.display().to_string();
@@ -228,7 +230,7 @@ fn wanted(args: &Args) -> anyhow::Result<Vec<Wanted>> {
         };
         return Ok(vec![Wanted { domain: domain.clone(), selector: selector.clone(), path: path.clone() }]);
     };
-    let text = std::fs::read(list).with_context(|| format!("{} cannot be read", list.display())).map_err(UsageError)?;
+    let text = fs::read(list).with_context(|| format!("{} cannot be read", list.display())).map_err(UsageError)?;
     let folder = list.parent().unwrap_or(Path::new(""));
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut bad = Vec::new();

@@ -50,5 +50,5 @@ mod write;
 
 pub use asked::Asked;
 pub use examine::Examined;
-pub use read::{Domains, Listed};
+pub use read::{Domains, Listed, Manifests};
 pub use root::{Access, Directory};
