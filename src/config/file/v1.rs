@@ -24,6 +24,7 @@ pub struct Spec {
     /// The version of this format: 1. Required, so that a later version can change what a setting means.
     pub version: Option<u32>,
     pub listener: Option<Vec<Listener>>,
+    pub daemon: Option<Daemon>,
     pub keys: Option<Keys>,
     pub trust: Option<Trust>,
     pub signing: Option<Signing>,
@@ -71,6 +72,20 @@ pub struct Listener {
     /// where unset.
     #[schemars(example = true)]
     pub sign_relayed: Option<bool>,
+}
+
+/// What the daemon writes down for rotation: when it last signed with each key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// The daemon's own directory, relative to the directory of this file; the user who rotates keys must be able to read it.
+    /// Unset: the one that systemd gives (`StateDirectory=`), `/var/lib/waxseal` with the shipped unit. Without any
+    /// the daemon says so and writes nothing down, and rotation waits longer. A change needs a restart.
+    #[schemars(example = &"/var/lib/waxseal")]
+    pub state: Option<PathBuf>,
+    /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
+    /// written whole each time. A change needs a restart.
+    pub evidence_interval: Option<Period>,
 }
 
 /// Where keys are, and how they are kept at hand.
@@ -235,11 +250,11 @@ pub struct Dns {
     /// How long to wait for one answer of one server. Name servers answer within milliseconds, from the far side of
     /// the earth within 300; two seconds leave room for a lost packet on the way.
     pub timeout: Option<Period>,
-    /// How often a server is asked before it counts as silent, the last time over TCP. Three: one packet may be lost, and
-    /// rate limiting shows itself only over UDP.
+    /// How often a server is asked over UDP before TCP is tried, and then once more after a pause. Two: a packet may be lost,
+    /// and rate limiting shows itself only over UDP.
     pub attempts: Option<Count>,
     /// Questions a second to one server's address. Beyond their own bound servers drop questions, which looks as if they
-    /// were dead; 500 are far below what any of them bounds, and verify 1,000 domains in some seconds.
+    /// were dead; 2,000 are a small part of what a name server takes, and verify 10,000 domains within half a minute.
     pub queries_per_second: Option<Count>,
     /// Domains that are looked at together. Most of the time is waiting, so 64 cost little memory and keep even slow
     /// servers busy.

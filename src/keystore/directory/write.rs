@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use super::disk::Dir;
 use super::layout::{
-    DOMAINS, MANIFEST, MANIFEST_NEW, SHARED, finished, own_key_name, shared_key_name, unfinished, within,
+    DOMAINS, MANIFEST, MANIFEST_NEW, SHARED, finished, is_key_name, own_key_name, shared_key_name, unfinished, within,
 };
 use super::lock::lock;
 use super::modes::Ownership;
 use super::read::read_manifest;
 use super::root::Directory;
-use crate::dkim::key::PrivateKey;
+use crate::dkim::key::{KeyId, PrivateKey};
 use crate::keystore::error::StoreError;
+use crate::keystore::store::KeyStore;
 use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace};
 
 impl Directory {
@@ -40,8 +41,9 @@ impl Directory {
         })?;
         let is_new = directory.names()?.is_empty();
         if is_new {
-            // Perhaps made by one who was killed before it had its owner.
+            // Perhaps made by one who was killed before it had its owner; and what comes next must not be there before.
             directory.adopt(&ownership)?;
+            directory.sync()?;
         }
         ownership.check(&directory.path, &directory.stat()?)?;
         let before = read_manifest(&directory, domain, &ownership)?;
@@ -53,7 +55,8 @@ impl Directory {
         tidy(&directory, before.as_ref())?;
 
         let write = Commit { store: self, root: &root, directory: &directory, ownership: &ownership };
-        let written = write.keys(before.as_ref(), &next, keys).and_then(|()| write.manifest(&json));
+        // The lock on shared keys is held until the manifest that binds them is there: none is destroyed in between.
+        let written = write.keys(before.as_ref(), &next, keys).and_then(|_shared| write.manifest(&json));
         if let Err(error) = written {
             // Takes away what was begun, going by the manifest that is there. The next writer does what fails here.
             if let Ok(there) = read_manifest(&directory, domain, &ownership) {
@@ -63,6 +66,27 @@ impl Directory {
         }
         tidy(&directory, Some(&next))?;
         Ok(next)
+    }
+
+    /// Destroys those of `candidates`, ids of shared keys, that `still_bound` does not give. No other writer binds a
+    /// shared key meanwhile. Gives those that are gone.
+    ///
+    /// # Errors
+    /// Those of `still_bound`, before anything is destroyed, and those of the store.
+    pub fn destroy_shared<E: From<StoreError>>(
+        &self,
+        candidates: &[KeyId],
+        still_bound: impl FnOnce() -> Result<HashSet<KeyId>, E>,
+    ) -> Result<HashSet<KeyId>, E> {
+        let (root, ownership) = self.open_root()?;
+        let shared = lock(|| self.open_part(&root, SHARED, &ownership))?;
+        let bound = still_bound()?;
+        let gone: HashSet<KeyId> = candidates.iter().copied().filter(|id| !bound.contains(id)).collect();
+        for id in &gone {
+            shared.remove(&shared_key_name(*id))?;
+        }
+        shared.sync()?;
+        Ok(gone)
     }
 }
 
@@ -75,45 +99,62 @@ struct Commit<'a> {
 }
 
 impl Commit<'_> {
-    /// Step 1: the private keys of bindings that `before` did not have.
+    /// Step 1: the private keys of bindings that `before` did not have; the locked directory of shared keys, if there
+    /// are such among them.
     fn keys(
         &self,
         before: Option<&DomainManifest>,
         next: &DomainManifest,
         keys: &[&PrivateKey],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Dir>, StoreError> {
+        let mut locked = None;
         let is_new = |binding: &&Binding| {
             before
                 .and_then(|before| before.binding(&binding.selector))
                 .is_none_or(|old| old.private_key != binding.private_key)
         };
+        let mut made = Vec::new();
         for binding in next.bindings().iter().filter(is_new) {
             let given = keys.iter().find(|key| key.public().id() == binding.key_id());
             let not_given =
                 || StoreError::KeyNotGiven { domain: next.domain().clone(), selector: binding.selector.clone() };
             match binding.private_key {
-                PrivateKeyPlace::Own => self.own_key(binding, given.ok_or_else(not_given)?)?,
-                PrivateKeyPlace::Shared => match given {
-                    Some(key) => self.shared_key(key)?,
-                    // Shared before: it must be there, and right.
-                    None => drop(crate::keystore::KeyStore::private_key(self.store, next.domain(), binding)?),
-                },
+                PrivateKeyPlace::Own => made.push(self.mark(binding, given.ok_or_else(not_given)?)?),
+                PrivateKeyPlace::Shared => {
+                    let shared = match locked.take() {
+                        Some(shared) => shared,
+                        None => lock(|| self.store.open_part(self.root, SHARED, self.ownership))?,
+                    };
+                    match given {
+                        Some(key) => self.shared_key(&shared, key)?,
+                        // Shared before: it must be there, and right.
+                        None => drop(KeyStore::private_key(self.store, next.domain(), binding)?),
+                    }
+                    locked = Some(shared);
+                }
                 PrivateKeyPlace::None => {}
             }
         }
-        self.directory.sync()
+        if !made.is_empty() {
+            // No key may be there without its mark, should the power fail.
+            self.directory.sync()?;
+            for name in &made {
+                self.directory.link(&unfinished(name), name)?;
+            }
+            self.directory.sync()?;
+        }
+        Ok(locked)
     }
 
-    fn own_key(&self, binding: &Binding, key: &PrivateKey) -> Result<(), StoreError> {
+    /// Writes a key under its mark. Gives the name it is to have.
+    fn mark(&self, binding: &Binding, key: &PrivateKey) -> Result<String, StoreError> {
         let name = own_key_name(&binding.selector, binding.key_id());
-        let mark = unfinished(&name);
-        self.directory.write_new(&mark, key.to_pem().as_bytes(), self.ownership)?;
-        self.directory.link(&mark, &name)
+        self.directory.write_new(&unfinished(&name), key.to_pem().as_bytes(), self.ownership)?;
+        Ok(name)
     }
 
     /// A shared key needs no mark: that no manifest names it can only be known by reading all of them.
-    fn shared_key(&self, key: &PrivateKey) -> Result<(), StoreError> {
-        let shared = lock(|| self.store.open_part(self.root, SHARED, self.ownership))?;
+    fn shared_key(&self, shared: &Dir, key: &PrivateKey) -> Result<(), StoreError> {
         let name = shared_key_name(key.public().id());
         let unfinished = unfinished(&name);
         let names = shared.names()?;
@@ -152,18 +193,25 @@ fn tidy(directory: &Dir, manifest: Option<&DomainManifest>) -> Result<(), StoreE
         }
         destroyed.extend(manifest.tombstones().iter().map(|stone| own_key_name(&stone.selector, stone.key_id)));
     }
-    let mut changed = false;
-    for name in directory.names()? {
-        if let Some(key) = finished(&name) {
-            // The key before its mark: cut short in between, the mark still tells.
-            if !kept.contains(key) {
-                directory.remove(key)?;
-            }
-        } else if name != MANIFEST_NEW && (!destroyed.contains(&name) || kept.contains(&name)) {
-            continue;
-        }
-        directory.remove(&name)?;
-        changed = true;
+    let names = directory.names()?;
+    let never_came: Vec<&str> =
+        names.iter().filter_map(|name| finished(name)).filter(|key| !kept.contains(*key)).collect();
+    for key in &never_came {
+        directory.remove(key)?;
     }
-    if changed { directory.sync() } else { Ok(()) }
+    if !never_came.is_empty() {
+        // The keys before their marks: cut short in between, the marks still tell.
+        directory.sync()?;
+    }
+    let goes = |name: &&String| {
+        let is_destroyed = destroyed.contains(*name) && !kept.contains(*name);
+        finished(name).is_some() || *name == MANIFEST_NEW || is_destroyed
+    };
+    let mut was_destroyed = false;
+    for name in names.iter().filter(goes) {
+        directory.remove(name)?;
+        was_destroyed |= is_key_name(name);
+    }
+    // Whatever else comes back is removed again.
+    if was_destroyed { directory.sync() } else { Ok(()) }
 }
