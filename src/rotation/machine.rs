@@ -8,7 +8,7 @@ use crate::lifecycle::{
     Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences,
     Witnessed, apply, bind, plan, violations,
 };
-use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, StateName, Status};
+use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, SelectorTemplate, StateName, Status};
 use crate::names::Selector;
 use crate::observation::Txt;
 use crate::record_format::PublishedRecord;
@@ -175,7 +175,10 @@ impl Machine {
             }
             (Asked::Generate, Outcome::Generated(key)) => {
                 let date = jiff::tz::Offset::UTC.to_datetime(now.wall).date();
-                let selector = self.manifest.default_selector(date, key.algorithm())?;
+                let selector = self
+                    .manifest
+                    .free_selectors(&SelectorTemplate::default(), date, key.algorithm(), || None)
+                    .next()?;
                 let key_id = key.id();
                 match bind(&self.manifest, selector, key, self.start.record_ttl, now) {
                     Ok(next) => self.commit(next, Some(key_id), now),
