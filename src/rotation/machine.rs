@@ -45,6 +45,7 @@ pub enum Patrol {
 
 /// What the machine says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Next {
     /// Do this and tell what came of it.
     Effect(Effect),
