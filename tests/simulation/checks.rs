@@ -68,6 +68,10 @@ impl World {
         let signing = |manifest: &DomainManifest| -> Vec<Selector> {
             manifest.signing().map(|binding| binding.selector.clone()).collect()
         };
+        self.signs_since = self
+            .signs_since
+            .filter(|_| !signing(after).is_empty())
+            .or((!signing(after).is_empty()).then_some(self.now));
         if signing(before) != signing(after) {
             // Mail is signed just now, and by daemons that have not noticed.
             for within in [Duration::from_secs(2), 10 * MINUTE, HOUR] {
@@ -156,6 +160,7 @@ impl World {
         let Some(bound) = self.bound.get(selector).cloned() else { return };
         let silent = self.zone.not_seen(&bound.name, self.now, HOUR, |text| bound.is_published_by(text));
         if let Some(server) = silent {
+            self.tell(|| format!("{:?} {:?}", self.zone.servers, self.silences));
             self.violate(&format!("{selector} signs, but was not seen on {server} for an hour"));
         }
     }
@@ -181,7 +186,8 @@ impl World {
     /// A message was let through unsigned.
     pub(crate) fn check_unsigned(&mut self) {
         let manifest = self.store.manifest();
-        if manifest.status() == Status::Enabled && manifest.signing().next().is_some() && self.has_signed {
+        let since = self.signs_since.filter(|since| self.now - *since > 2 * HOUR);
+        if manifest.status() == Status::Enabled && since.is_some() {
             self.violate("(I1) mail of a domain that has keys goes unsigned");
         }
     }

@@ -54,7 +54,6 @@ impl World {
             return;
         }
         self.tally.messages += 1;
-        self.has_signed = true;
         let wall = self.clock.wall(self.now);
         for selector in selectors {
             let Some(bound) = self.bound.get(selector) else {

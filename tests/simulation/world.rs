@@ -50,8 +50,8 @@ pub(crate) struct World {
     /// What the schedule says when nothing is switched off: how long mail is under way, and a record settles.
     pub(crate) mail_life: Duration,
     pub(crate) settle: Duration,
-    /// Whether anything ever signed.
-    pub(crate) has_signed: bool,
+    /// Since when there is a key that signs.
+    pub(crate) signs_since: Option<Moment>,
     /// What is switched off.
     pub(crate) guard: Option<Guard>,
     pub(crate) silences: Silences,
@@ -163,7 +163,7 @@ impl World {
             clock_mended: Moment(0),
             mail_life: Duration::from_secs(schedule.mail_seconds()),
             settle: Duration::from_secs(schedule.settle.as_secs() as u64),
-            has_signed: false,
+            signs_since: None,
             schedule: guard.map_or(schedule.clone(), |guard| guard.switched_off(schedule)),
             guard,
             silences: Silences::default(),

@@ -119,8 +119,9 @@ pub(crate) struct Server {
     lags_until: Moment,
     wrong: HashMap<String, Wrong>,
     words: HashMap<String, Word>,
-    /// When the runner last had an answer from it.
+    /// When the runner last had an answer from it, and when it had one after a silence for which it had given it up.
     last_answered: Moment,
+    returned: Option<Moment>,
 }
 
 /// A zone with its servers; the first is the primary.
@@ -152,6 +153,7 @@ impl Zone {
             wrong: HashMap::new(),
             words: HashMap::new(),
             last_answered: Moment(0),
+            returned: None,
         };
         let mut servers = vec![server(0, Duration::ZERO)];
         for index in 1..=secondaries.min(NAMES.len() - 1) {
@@ -252,6 +254,9 @@ impl Zone {
         let answer = self.ask(server, name, now, random);
         let Answer::Said { records, .. } = &answer else { return answer };
         let of_server = &mut self.servers[server];
+        if now - of_server.last_answered >= GIVEN_UP_AFTER {
+            of_server.returned = Some(now);
+        }
         of_server.last_answered = now;
         let version = of_server.version;
         let word = of_server.words.entry(name.to_owned()).or_default();
@@ -261,10 +266,11 @@ impl Zone {
             word.rounds += 1;
         }
         word.last = now;
-        let change = self.names.get(name).and_then(|changes| changes.iter().rev().find(|at| at.version <= version));
+        let is_ours = |change: &&Change| change.author == Author::Publisher && change.version <= version;
+        let change = self.names.get(name).and_then(|changes| changes.iter().rev().find(is_ours));
         if word.rounds >= 3
             && now - word.first >= 5 * MINUTE
-            && let Some(change) = change.filter(|change| change.author == Author::Publisher)
+            && let Some(change) = change
             && have_same_texts(&change.records, &word.records)
         {
             word.confirmed = Some((word.records.clone(), change.version));
@@ -293,6 +299,7 @@ impl Zone {
         let is_seen = |server: &&Server| {
             let is_given_up = now - server.last_answered >= GIVEN_UP_AFTER;
             is_given_up
+                || server.returned.is_some_and(|returned| now - returned <= within)
                 || server.words.get(name).is_some_and(|word| {
                     now - word.last <= within && word.records.len() == 1 && is_right(&word.records[0].text)
                 })
