@@ -192,6 +192,10 @@ impl World {
 
     /// By minutes, hours, or a year, forward or back.
     fn set_the_clock(&mut self) {
+        // Until a run has counted after a boot, only the wall clock tells what passed before it.
+        if self.clock.boot_time(self.now) < 3 * HOUR {
+            return;
+        }
         let by = *self.random.pick(&[120, 3600, 86_400, 30 * 86_400, 365 * 86_400]);
         let sign = *self.random.pick(&[1, -1]);
         self.tell(|| format!("the clock is set by {} s", sign * by));

@@ -124,7 +124,7 @@ impl World {
             return;
         }
         // Where nothing moves, it is tried less and less often.
-        let backoff = MINUTE * 2_u32.pow(state.idle.min(8));
+        let backoff = MINUTE * 4_u32.pow(state.idle.min(4));
         state.idle += 1;
         let after = if summary.overtaken || !summary.refusals.is_empty() || self.random.happens(20) {
             self.random.up_to(SOON) + MINUTE

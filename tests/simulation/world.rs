@@ -210,8 +210,10 @@ impl World {
     /// The domain leaves, and nothing of it is left.
     fn leave(&mut self) {
         self.offboard();
-        let revoked = Duration::from_secs(self.schedule.revoked_for.as_secs().cast_unsigned());
-        self.until(u64::MAX, self.now + self.mail_life + revoked + 30 * DAY);
+        let end = self.now + 400 * DAY;
+        while self.now < end && !self.store.manifest().bindings().is_empty() {
+            self.until(u64::MAX, self.now + 20 * DAY);
+        }
         let left = self.store.manifest();
         if let Some(binding) = left.bindings().first() {
             self.violate(&format!("a domain that left has {} still, {}", binding.selector, binding.state.name()));
@@ -219,10 +221,11 @@ impl World {
     }
 
     fn until(&mut self, rotations: u64, end: Moment) {
-        while let Some(Due { at, event, .. }) = self.queue.pop() {
-            if at > end || self.tally.rotations >= rotations || self.tally.violated > 20 {
+        while self.tally.rotations < rotations && self.tally.violated <= 20 {
+            if self.queue.peek().is_none_or(|due| due.at > end) {
                 break;
             }
+            let Some(Due { at, event, .. }) = self.queue.pop() else { break };
             self.now = at;
             match event {
                 Event::Run(runner, turn) => self.begin_run(runner, turn),
