@@ -104,7 +104,7 @@ impl<'a> Planner<'a> {
             State::Revoked(_) => self.revoked(binding, seen),
             State::Withdrawn(_) => {
                 if !self.waits_on(binding, WaitReason::Caches) {
-                    self.step(binding, Event::Forgotten);
+                    self.withdrawn(binding, seen);
                 }
             }
         }
@@ -219,6 +219,19 @@ impl<'a> Planner<'a> {
         }
         if !self.waits_on(binding, WaitReason::RevokedFor) {
             self.withdraw(binding, state.acknowledged, WaitReason::Deletion, seen);
+        }
+    }
+
+    /// The last look before a key is forgotten: a run that did not know yet, cut short between its look and its publishing
+    /// while the operator was faster, may have put the record back.
+    fn withdrawn(&mut self, binding: &Binding, seen: Option<&Sighting>) {
+        let Some(seen) = self.look(binding, Depth::Servers, seen) else { return };
+        match seen.seen {
+            Seen::Nowhere | Seen::Foreign { .. } => self.step(binding, Event::Forgotten),
+            Seen::Unknown { .. } => self.wait(Some(binding), WaitReason::Deletion, Some(self.after(POLL))),
+            Seen::Everywhere | Seen::Partly | Seen::Revoked => {
+                self.withdraw(binding, None, WaitReason::Deletion, Some(seen));
+            }
         }
     }
 

@@ -1,18 +1,18 @@
 //! The machine in a small world: two servers, a publisher, a store that compares and swaps, and whatever goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::{Effect, Machine, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
-use crate::dkim::Algorithm;
+use crate::dkim::{Algorithm, KeyRecord};
 use crate::lifecycle::tests::world::{Has, at, bound, domain, key, observed, selector};
 use crate::lifecycle::{
     Automation, Evidence, Hand, Schedule, Silences, Standby, Witnessed, compromise, leave, violations,
 };
-use crate::manifest::{Choice, DomainManifest, Meanwhile, RetirementWaits, StateName, Status};
+use crate::manifest::{Binding, Choice, DomainManifest, Meanwhile, RetirementWaits, StateName, Status};
 use crate::names::Selector;
 use crate::record_format::PublishedRecord;
 
@@ -424,4 +424,26 @@ fn a_domain_that_leaves_ends_without_keys_and_records() {
     assert_eq!(world.manifest.bindings(), []);
     assert_eq!(world.primary, BTreeMap::new());
     assert_eq!(world.manifest.tombstones().len(), 2);
+}
+
+#[test]
+fn a_record_that_came_back_after_its_withdrawal_is_deleted_again() {
+    let mut world = World::new(&[Algorithm::RsaSha256], Standby::Always, Patrol::OnlyDue);
+    let mut came_back = BTreeSet::new();
+    for third in 0..3 * 24 * 60 {
+        if third == 3 * 24 * 5 {
+            world.deed(&Deed::Leave);
+        }
+        let is_withdrawn = |binding: &&Binding| binding.state.name() == StateName::Withdrawn;
+        let withdrawn = world.manifest.bindings().iter().find(is_withdrawn).cloned();
+        if let Some(binding) = withdrawn.filter(|binding| came_back.insert(binding.selector.clone())) {
+            // A run that had looked before, and publishes only now.
+            world.primary.insert(binding.selector.clone(), KeyRecord::of(&binding.public_key).to_string());
+        }
+        world.run(Cut::Never).unwrap();
+        world.pass(1200);
+    }
+    assert_eq!(came_back.len(), 2);
+    assert_eq!(world.manifest.bindings(), []);
+    assert_eq!(world.primary, BTreeMap::new());
 }

@@ -192,6 +192,11 @@ fn evidence_of_use_lengthens_the_wait_and_never_shortens_it() {
     assert_eq!(with(Some(at(5 * DAY).wall)), (5 + 14 - 15) * 86400 + 3600);
     // A clock in the future cannot make it longer than if the key were used now.
     assert_eq!(with(Some(at(900 * DAY).wall)), 14 * 86400 + 3600);
+    // Nor for ever, once it was taken in.
+    let given = Circumstances { last_used: Some(at(900 * DAY).wall), ..given(&now, &schedule) };
+    let counted = crate::lifecycle::step::counted(&binding, &given);
+    let later = at(30 * DAY);
+    assert_eq!(crate::lifecycle::remaining(&counted, &Circumstances { now: &later, ..given }), 0);
 }
 
 #[test]
