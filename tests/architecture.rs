@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record_format", &["names", "dkim", "manifest"]),
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
-    ("dns", &["names", "clock", "finding", "observation"]),
+    ("dns", &["names", "clock", "finding", "observation", "config"]),
     ("observe", &["names", "clock", "finding", "policy"]),
     (
         "filter",

@@ -14,6 +14,7 @@ mod change;
 mod defaults;
 pub mod file;
 mod parse;
+mod publisher;
 mod reference;
 mod resolve;
 mod running;
@@ -24,6 +25,7 @@ pub mod values;
 
 pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
+pub use publisher::TsigHash;
 pub use reference::reference;
 pub use running::{
     Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
