@@ -17,6 +17,7 @@ mod parse;
 mod publisher;
 mod reference;
 mod resolve;
+mod resolve_publisher;
 mod running;
 mod show;
 mod socket;
@@ -25,7 +26,10 @@ pub mod values;
 
 pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
-pub use publisher::TsigHash;
+pub use publisher::{
+    ApiUrl, ApiUrlError, DomainPattern, DomainPatternError, NameServer, NameServerError, Publisher, PublisherKind,
+    PublishingMethod, SecretPlace, TsigHash,
+};
 pub use reference::reference;
 pub use running::{
     Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use waxseal::clock::Clock;
 use waxseal::config::TsigHash;
 use waxseal::dns::publish::{
-    CredentialsProblem, Outcome, Primary, PublishError, Refusal, Rfc2136, Rfc2136Settings, Standing, TsigKey,
+    CredentialsProblem, Outcome, PublishError, Refusal, Rfc2136, Rfc2136Settings, Standing, TsigKey,
 };
 use waxseal::names::DomainName;
 
@@ -43,7 +43,7 @@ fn key(name: &str, hash: TsigHash, secret: &str) -> TsigKey {
 
 fn updater(server: SocketAddr, zone: Option<&str>, key: TsigKey) -> Rfc2136 {
     Rfc2136::new(Rfc2136Settings {
-        server: Primary::at(server),
+        server: server.into(),
         zone: zone.map(|zone| DomainName::parse(zone).unwrap()),
         key,
         timeout: Duration::from_secs(5),
@@ -138,7 +138,7 @@ fn what_bind_refuses_is_named() {
     for hours in [-1, 1, 24 * 365] {
         let at = Clock::System.now() + SignedDuration::from_hours(hours);
         let settings = Rfc2136Settings {
-            server: Primary::at(server),
+            server: server.into(),
             zone: None,
             key: key("waxseal-256", TsigHash::Sha256, SECRET),
             timeout: Duration::from_secs(5),
@@ -176,7 +176,7 @@ fn a_server_that_is_away_is_named() {
     // One that takes the connection and says nothing.
     let silent = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
     let settings = Rfc2136Settings {
-        server: Primary::at(silent.local_addr().unwrap()),
+        server: silent.local_addr().unwrap().into(),
         zone: Some(DomainName::parse(ZONE).unwrap()),
         key: key("waxseal-256", TsigHash::Sha256, SECRET),
         timeout: Duration::from_millis(100),

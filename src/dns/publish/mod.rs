@@ -18,4 +18,4 @@ mod rfc2136;
 
 pub use error::{CredentialsProblem, PublishError, Refusal};
 pub use publisher::{Outcome, Publisher, Publishing, Record, Standing};
-pub use rfc2136::{Primary, Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError};
+pub use rfc2136::{Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError};

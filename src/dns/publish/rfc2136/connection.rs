@@ -1,8 +1,6 @@
 //! Signed questions and answers over TCP.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType};
@@ -13,34 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::PublishError;
 use super::tsig::{TsigKey, believe};
 use crate::clock::Clock;
-
-/// A server that takes updates: an address or a host name, and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Primary {
-    host: String,
-    port: u16,
-}
-
-impl Primary {
-    /// The server at an address.
-    pub fn at(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
-    }
-
-    /// The server of this name or address.
-    pub fn new(host: &str, port: u16) -> Self {
-        Self { host: host.to_owned(), port }
-    }
-}
-
-impl fmt::Display for Primary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            return write!(f, "[{}]:{}", self.host, self.port);
-        }
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
+use crate::config::NameServer;
 
 /// A connection to a server. It lasts for one operation.
 pub(super) struct Connection<'a> {
@@ -54,7 +25,7 @@ pub(super) struct Connection<'a> {
 impl<'a> Connection<'a> {
     /// Connects to the first of the server's addresses that takes the connection.
     pub(super) async fn open(
-        server: &Primary,
+        server: &NameServer,
         key: &'a TsigKey,
         clock: Clock,
         timeout: Duration,

@@ -17,6 +17,5 @@ mod tsig;
 mod update;
 mod updater;
 
-pub use connection::Primary;
 pub use tsig::{TsigKey, TsigKeyError};
 pub use updater::{Rfc2136, Rfc2136Settings};

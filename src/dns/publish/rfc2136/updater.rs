@@ -6,10 +6,11 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use super::super::{Outcome, PublishError, Publisher, Publishing, Record, Refusal, Standing};
-use super::connection::{Connection, Primary};
+use super::connection::Connection;
 use super::tsig::TsigKey;
 use super::update;
 use crate::clock::Clock;
+use crate::config::NameServer;
 use crate::dns::name::{absolute, plain};
 use crate::dns::seen::soa_of;
 use crate::names::DomainName;
@@ -28,7 +29,7 @@ pub struct Rfc2136 {
 #[derive(Debug, Clone)]
 pub struct Rfc2136Settings {
     /// The server that takes them.
-    pub server: Primary,
+    pub server: NameServer,
     /// The zone to update; without one the server is asked in which zone the name is.
     pub zone: Option<DomainName>,
     /// The key that signs them.
