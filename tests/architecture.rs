@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record_format", &["names", "dkim", "manifest"]),
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
-    ("dns", &["names", "clock", "finding", "observation", "config"]),
+    ("dns", &["names", "clock", "finding", "observation", "config", "files"]),
     ("observe", &["names", "clock", "finding", "policy"]),
     (
         "filter",
@@ -138,6 +138,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli/", "src/bin/"]),
     ("quick_junit", &["src/report/"]),
     ("governor", &["src/dns/"]),
+    ("hyper", &["src/dns/publish/"]),
+    ("hyper_util", &["src/dns/publish/"]),
+    ("http_body_util", &["src/dns/publish/"]),
     ("pkcs8", &["src/dkim/key/"]),
     ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
