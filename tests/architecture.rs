@@ -143,6 +143,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("http_body_util", &["src/dns/publish/"]),
     ("pkcs8", &["src/dkim/key/"]),
     ("rpassword", &["src/cli/"]),
+    ("pkcs8", &["src/dkim/key/"]),
+    ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("comfy_table", &["src/cli/"]),
     ("quick_cache", &["src/keystore/"]),

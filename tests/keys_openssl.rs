@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use waxseal::dkim::key::{Algorithm, KeyError, KeyKind, PrivateKey, UnusableKind};
+use waxseal::dkim::key::{Algorithm, KeyError, KeyFile, KeyKind, PrivateKey, UnusableKind};
 use waxseal::dkim::key_record::KeyRecord;
 
 struct Scratch(TempDir);
@@ -119,7 +119,10 @@ fn other_files_of_openssl_are_named() {
         (openssl("rsa -in {} -RSAPublicKey_out", &[&private]), UnusableKind::PublicKey),
         (certificate, UnusableKind::Certificate),
         (openssl("pkcs8 -topk8 -passout pass:secret -in {}", &[&private]), UnusableKind::Encrypted),
-        (openssl("rsa -traditional -aes128 -passout pass:secret -in {}", &[&private]), UnusableKind::Encrypted),
+        (
+            openssl("rsa -traditional -aes128 -passout pass:secret -in {}", &[&private]),
+            UnusableKind::TraditionallyEncrypted,
+        ),
         (openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", &[]), UnusableKind::EllipticCurve),
         (openssl("ecparam -genkey -noout -name prime256v1", &[]), UnusableKind::EllipticCurve),
         (openssl("genpkey -algorithm RSA-PSS", &[]), UnusableKind::RsaPss),
@@ -154,4 +157,76 @@ fn the_remedies_in_the_errors_work() {
     let der = scratch.write("private.der", &openssl("pkey -in {} -outform DER", &[&private]));
     let error = PrivateKey::from_pem(&std::fs::read(&der).unwrap()).unwrap_err();
     assert_eq!(run(error, &der).public(), read(&std::fs::read(&private).unwrap()).public());
+}
+
+#[test]
+#[ignore = "needs openssl; tests/run-all installs it"]
+fn keys_that_openssl_encrypted_are_opened() {
+    let scratch = Scratch::new();
+    for words in ["genrsa 2048", "genrsa -traditional 1024", "genpkey -algorithm ED25519"] {
+        let private = scratch.write("private.pem", &openssl(words, &[]));
+        let plain = read(&std::fs::read(&private).unwrap());
+        for how in [
+            "",
+            "-v2 aes-128-cbc",
+            "-v2 aes-192-cbc",
+            "-v2 aes-256-cbc -v2prf hmacWithSHA1",
+            "-v2 aes-256-cbc -v2prf hmacWithSHA512 -iter 600000",
+            "-v2 des3",
+            "-scrypt",
+            "-scrypt -scrypt_N 8192 -scrypt_r 8 -scrypt_p 4",
+        ] {
+            let encrypted = openssl(&format!("pkcs8 -topk8 {how} -passout pass:secret -in {{}}"), &[&private]);
+            let Ok(KeyFile::Encrypted(key)) = KeyFile::read(&encrypted) else { panic!("{words} {how}") };
+            assert_eq!(key.decrypt(b"secret").unwrap().public(), plain.public(), "{words} {how}");
+            assert_eq!(key.decrypt(b"Secret").unwrap_err(), KeyError::WrongPassphrase, "{words} {how}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs openssl; tests/run-all installs it"]
+fn encryption_that_is_not_read_is_named_with_what_converts_it() {
+    let scratch = Scratch::new();
+    let private = scratch.write("private.pem", &openssl("genrsa 2048", &[]));
+    let plain = read(&std::fs::read(&private).unwrap());
+    let refused = |file: &[u8]| KeyFile::read(file).unwrap_err();
+    // The old schemes of PKCS#5 v1.5 and PKCS#12, where this OpenSSL still writes them, and ciphers beside AES.
+    for how in ["-v1 PBE-SHA1-3DES", "-v2 camellia-256-cbc"] {
+        let words = format!("pkcs8 -topk8 {how} -passout pass:secret -in {{}}");
+        assert_eq!(refused(&openssl(&words, &[&private])), KeyError::Encryption, "{how}");
+    }
+    let costly = openssl("pkcs8 -topk8 -iter 20000000 -passout pass:secret -in {}", &[&private]);
+    let Err(error @ KeyError::Derivation { .. }) = KeyFile::read(&costly) else { panic!() };
+    assert!(error.to_string().contains("20000000 iterations of PBKDF2"), "{error}");
+
+    let traditional =
+        scratch.write("traditional.pem", &openssl("rsa -traditional -aes128 -passout pass:secret -in {}", &[&private]));
+    let error = refused(&std::fs::read(&traditional).unwrap()).to_string();
+    let command = error.split('`').nth(1).unwrap();
+    let new = scratch.path("new.pem");
+    let command = command.replace("FILE", traditional.to_str().unwrap()).replace("NEW", new.to_str().unwrap());
+    let command = format!("{command} -passin pass:secret -passout pass:other");
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+    let Ok(KeyFile::Encrypted(key)) = KeyFile::read(&std::fs::read(new).unwrap()) else { panic!() };
+    assert_eq!(key.decrypt(b"other").unwrap().public(), plain.public());
+}
+
+#[test]
+#[ignore = "needs dkimpy; tests/run-all installs it"]
+fn keys_that_dkimpy_makes_are_read() {
+    let scratch = Scratch::new();
+    let dknewkey = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin/dknewkey");
+    assert!(dknewkey.exists(), "{} is missing: tests/run-all puts it there", dknewkey.display());
+    for (kind, algorithm) in [("ed25519", Algorithm::Ed25519Sha256), ("rsa", Algorithm::RsaSha256)] {
+        let output = Command::new(&dknewkey).args(["--ktype", kind]).arg(scratch.path(kind)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let file = std::fs::read(scratch.path(&format!("{kind}.key"))).unwrap();
+        let Ok(KeyFile::Plain(key)) = KeyFile::read(&file) else { panic!("{kind}") };
+        assert_eq!(key.public().algorithm(), algorithm);
+        let record = std::fs::read_to_string(scratch.path(&format!("{kind}.dns"))).unwrap();
+        let published = record.rsplit("p=").next().unwrap().trim().trim_end_matches('"');
+        assert!(KeyRecord::of(key.public()).to_string().ends_with(&format!("p={published}")), "{record}");
+        assert_agrees(&key);
+    }
 }

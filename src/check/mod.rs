@@ -2,7 +2,14 @@
 //!
 //! ```text
 //! Subject (what we hold, and what was seen) ──judge──▶ Judgement (findings; what could not be found out)
+//!
+//! each key     seen: what servers and resolver say ──▶ one record │ several │ none │ undetermined
+//!              chain, caching: the way to it, and how long it is kept
+//!              syntax ──▶ key (modulus) ──▶ policy: what the record says; each stops at the first real cause
+//! the domain   zone: each zone once; key, policy: what all keys come to
 //! ```
+//!
+//! [`Rule`] and its catalogue are one list; docs/checks.md repeats it, held by a test.
 
 mod about;
 mod caching;

@@ -291,8 +291,7 @@ fn by_resolver<'a>(case: &Case<'a>) -> (Seen<'a>, Source<'a>) {
 
 /// Why nothing is known.
 fn silence(case: &Case<'_>) -> String {
-    let hops = &case.key.observation.hops;
-    let Some(hop) = hops.iter().rev().find(|hop| !hop.answers.is_empty()).or(hops.last()) else {
+    let Some(hop) = case.key.observation.hops.last() else {
         return "nobody was asked".into();
     };
     if hop.answers.is_empty() {

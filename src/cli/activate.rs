@@ -17,8 +17,8 @@ use crate::record_format::{PublishedRecord, write_bind};
 /// Let keys sign from now on
 ///
 /// Of each algorithm the newest key becomes active, and the one that was active before retires: it signs no more and
-/// stays published. This is your word that the records are on every name server of the zone and that older answers
-/// have expired from caches. If they have not, receivers cannot verify what is signed meanwhile.
+/// stays published. This is your word that the records are on every name server of the zone, as `waxseal verify` tells,
+/// and that older answers have expired from caches. If they have not, receivers cannot verify what is signed meanwhile.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The domains.
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     }
     writeln!(
         out,
-        "\n{WARN}What this risks:{WARN:#} nothing here looks into DNS yet. Until every name server of the zone answers with\n\
+        "\n{WARN}What this risks:{WARN:#} DNS is not asked here (waxseal verify does). Until every name server of the zone answers with\n\
          these records, and negative answers have expired from caches, receivers will find mail signed with them invalid:\n"
     )?;
     let records: Vec<_> = planned.iter().flat_map(records).collect();
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 }
 
 /// What is to become of a domain's keys.
-fn activate(
+pub(super) fn activate(
     before: &DomainManifest,
     selectors: &[Selector],
     installation: &Installation,

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::report::NagiosState;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -13,6 +15,8 @@ pub enum Exit {
     Usage,
     /// It could not be found out, as when no DNS server answers: 3.
     Undetermined,
+    /// As Nagios' plugin convention has it, which is another: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Nagios(NagiosState),
 }
 
 impl From<Exit> for ExitCode {
@@ -22,6 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Undetermined => 3,
+            Exit::Nagios(state) => state.code(),
         })
     }
 }

@@ -1,38 +1,73 @@
 //! `waxseal generate`.
 
-use std::collections::HashSet;
-use std::io::Write;
-use std::net::Ipv4Addr;
-use std::path::Path;
+mod dns;
+mod domains;
+mod maker;
+mod shared;
 
-use anyhow::{Context, anyhow};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
 use clap::ValueEnum;
-use jiff::tz::TimeZone;
 
-use super::output::{Format, write_json};
+pub(super) use domains::{DomainArgs, unique};
+
+use super::output::{Format, JsonArray};
+use super::parallel::{Threads, in_order_on};
+use super::progress::progress_bar;
 use super::{Exit, Installation, UsageError};
-use crate::clock::Clock;
-use crate::dkim::{KeyKind, PrivateKey};
+use crate::dkim::KeyKind;
 use crate::files::configuration::DEFAULT_PATH;
-use crate::keystore::{Directory, KeyStore, Quoted};
-use crate::manifest::{DomainManifest, PrivateKeyPlace};
+use crate::finding::Chain;
+use crate::keystore::{Directory, Quoted, StoreError};
+use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
 use crate::record_format::{PublishedRecord, write_bind};
+use dns::Dns;
+use maker::{Maker, Wanted};
 
 /// What the published record's TTL is meant to be, in seconds: an hour, short enough to mend a mistake the same day.
 pub(super) const RECORD_TTL: u32 = 3600;
 
+/// Domains that are named in what to type next; of more, only how many there are.
+const NAMED: usize = 10;
+
 /// Make new keys for domains, and print the records to publish
 ///
 /// A new key signs nothing until it is activated. Keys a domain has already are left as they are.
+///
+/// For many domains give --from and --missing: keys are made on all cores, each domain gets all of its keys or none, and
+/// the same command goes on where one that was cut short ended.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The domains, in A-labels or U-labels.
-    #[arg(required = true)]
-    domains: Vec<DomainName>,
+    #[command(flatten)]
+    domains: DomainArgs,
 
     #[command(flatten)]
     pub(super) keys: KeyArgs,
+
+    /// What selectors look like: text with {date}, {algorithm} (r or e) and {random}. One that was used gets a number
+    /// behind it.
+    #[arg(long, value_name = "TEMPLATE", default_value_t)]
+    selector_template: SelectorTemplate,
+
+    /// Make only what is missing: keys of the algorithms of which a domain has no usable key.
+    #[arg(long)]
+    missing: bool,
+
+    /// One key of each algorithm for all these domains, under one selector, so that their records can be CNAMEs to one.
+    #[arg(long)]
+    shared: bool,
+
+    /// Do not ask DNS whether a selector's name is taken.
+    #[arg(long)]
+    no_dns_check: bool,
+
+    /// Write the records to this new file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
 
     /// How to print the records.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -72,63 +107,192 @@ impl KeyArgs {
         kinds
     }
 
-    /// Makes keys for a domain and commits them; the manifest as committed, and the records of the new keys.
+    /// Makes keys for a domain and commits them; gives the records of the new keys.
     pub(super) fn make(&self, store: &Directory, domain: &DomainName) -> anyhow::Result<Vec<PublishedRecord>> {
-        if domain.as_str().parse::<Ipv4Addr>().is_ok() {
-            return Err(UsageError(anyhow!("{domain} is an address; give the domain that stands in From")).into());
-        }
-        let now = Clock::System.now();
-        let date = TimeZone::UTC.to_datetime(now).date();
-        let before = store.manifest(domain)?.unwrap_or_else(|| DomainManifest::new(domain.clone()));
-        let mut manifest = before.clone();
-        let mut keys = Vec::new();
-        for kind in self.kinds() {
-            let key = PrivateKey::generate(kind)?;
-            let selector = manifest
-                .default_selector(date, kind.algorithm())
-                .with_context(|| format!("no selector is left for {domain} today"))?;
-            manifest =
-                manifest.bind_generated(selector, key.public().clone(), PrivateKeyPlace::Own, RECORD_TTL, now)?;
-            keys.push(key);
-        }
-        let manifest = store.commit(&manifest, &keys.iter().collect::<Vec<_>>())?;
-        let is_new = |selector| before.binding(selector).is_none();
-        Ok(manifest
-            .bindings()
-            .iter()
-            .filter(|binding| is_new(&binding.selector))
-            .map(|binding| PublishedRecord::of(domain, binding))
-            .collect())
+        let (kinds, template, dns) = (self.kinds(), SelectorTemplate::default(), Dns::unasked());
+        let maker = Maker::new(store, &kinds, &template, Wanted::All, &dns);
+        maker.commit(&maker.make(domain)?)
     }
 }
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let installation = Installation::open(config)?;
-    let mut records = Vec::new();
-    let domains = unique(&args.domains);
-    for domain in &domains {
-        let made = args.keys.make(&installation.store, domain);
-        records.extend(made.with_context(|| format!("no keys were made for {domain}"))?);
+    let domains = args.domains.read()?;
+    if domains.is_empty() {
+        return Err(UsageError(anyhow::anyhow!("no domain was given: the list is empty")).into());
     }
-    match args.format {
-        Format::Json => write_json(out, &records)?,
-        Format::Text => {
-            writeln!(out, "Publish these records, on every name server of the zone:\n")?;
-            write_bind(out, &records)?;
-            writeln!(out, "\nThen:  {}", command("activate", config, &domains))?;
+    let installation = Installation::open(config)?;
+    let kinds = args.keys.kinds();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let dns = match args.no_dns_check {
+        true => Dns::unasked(),
+        false => Dns::authoritative(&runtime, &installation.config.dns),
+    };
+    let wanted = if args.missing { Wanted::Missing } else { Wanted::All };
+    let mut maker = Maker::new(&installation.store, &kinds, &args.selector_template, wanted, &dns);
+    let mut file = args.records.as_deref().map(create_new).transpose()?;
+    if args.shared {
+        maker.share(&domains)?;
+    }
+
+    let mut records = Records::new(args.format, file.is_some());
+    let outcome = match &mut file {
+        Some(file) => generate(&maker, &domains, &mut records, file),
+        None => generate(&maker, &domains, &mut records, out),
+    }?;
+    if let Some(mut file) = file {
+        let path = args.records.as_deref().unwrap_or(Path::new("-"));
+        file.flush().with_context(|| format!("{} cannot be written", path.display()))?;
+        writeln!(out, "{} records are in {}", records.written, path.display())?;
+    }
+    if dns.unknown() > 0 {
+        anstream::eprintln!(
+            "DNS could not be asked whether {} of the selectors are taken ({}); they were never used in this key store",
+            dns.unknown(),
+            dns.why()
+        );
+    }
+    if args.format == Format::Text {
+        outcome.write(config, &domains, records.written, out)?;
+    }
+    Ok(if outcome.failed == 0 { Exit::Clean } else { Exit::Findings })
+}
+
+/// How a run went.
+struct Outcome {
+    made: usize,
+    failed: usize,
+}
+
+impl Outcome {
+    fn write(&self, config: &Path, domains: &[DomainName], records: usize, out: &mut dyn Write) -> io::Result<()> {
+        if self.failed > 0 {
+            let done = domains.len() - self.failed;
+            return writeln!(
+                out,
+                "\n{} of {} domains have no new keys, see above; {done} are done",
+                self.failed,
+                domains.len()
+            );
+        }
+        if records == 0 {
+            return writeln!(out, "nothing is missing: all {} domains have usable keys", domains.len());
+        }
+        match domains.len() {
+            ..=NAMED => writeln!(out, "\nThen:  {}", command("activate", config, domains)),
+            _ => writeln!(
+                out,
+                "\n{} domains have new keys. Then, as many at a time as you like:  {}",
+                self.made,
+                command("activate DOMAIN...", config, &[])
+            ),
         }
     }
-    Ok(Exit::Clean)
+}
+
+/// Makes keys on all cores and commits them on this thread, the only one that waits for the disk.
+fn generate(
+    maker: &Maker<'_>,
+    domains: &[DomainName],
+    records: &mut Records,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome { made: 0, failed: 0 };
+    let bar = progress_bar(domains.len(), "keys");
+    in_order_on(
+        if maker.dns.is_asked() { Threads::AlsoWaiting } else { Threads::OnePerCore },
+        domains,
+        |domain| maker.make(domain),
+        |domain, made| {
+            bar.inc(1);
+            let failed = |error: anyhow::Error| error.context(format!("no keys were made for {domain}"));
+            match made.and_then(|made| maker.commit(&made)).map_err(failed) {
+                Ok(new) => {
+                    outcome.made += usize::from(!new.is_empty());
+                    bar.suspend(|| records.write(&new, out))
+                }
+                Err(error) if domains.len() == 1 || is_about_the_store(&error) => Err(match outcome.made {
+                    0 => error,
+                    made => error.context(format!(
+                        "{made} of {} domains got keys; mend this and run the same with --missing, it keeps them",
+                        domains.len()
+                    )),
+                }),
+                // One broken domain must not stop the others.
+                Err(error) => {
+                    outcome.failed += 1;
+                    bar.suspend(|| anstream::eprintln!("{}", Chain(&*error)));
+                    Ok(())
+                }
+            }
+        },
+    )?;
+    bar.finish_and_clear();
+    records.end(out)?;
+    Ok(outcome)
+}
+
+/// Whether the next domain would fail as well.
+fn is_about_the_store(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            StoreError::DiskFull { .. }
+                | StoreError::ReadOnly { .. }
+                | StoreError::PermissionDenied { .. }
+                | StoreError::Missing { .. }
+                | StoreError::Io { .. }
+        )
+    )
+}
+
+/// Records as they come, in the form that was asked for.
+struct Records {
+    format: Format,
+    is_file: bool,
+    array: JsonArray,
+    written: usize,
+}
+
+impl Records {
+    fn new(format: Format, is_file: bool) -> Self {
+        Self { format, is_file, array: JsonArray::default(), written: 0 }
+    }
+
+    fn write(&mut self, records: &[PublishedRecord], out: &mut dyn Write) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json => records.iter().try_for_each(|record| self.array.write(out, record))?,
+            Format::Text => {
+                if self.written == 0 && !self.is_file && !records.is_empty() {
+                    writeln!(out, "Publish these records, on every name server of the zone:\n")?;
+                }
+                write_bind(out, records)?;
+            }
+        }
+        self.written += records.len();
+        Ok(())
+    }
+
+    fn end(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json => self.array.end(out)?,
+            Format::Text => {}
+        }
+        Ok(())
+    }
+}
+
+fn create_new(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    match File::create_new(path) {
+        Ok(file) => Ok(BufWriter::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!("{} exists; give --records a new file, or remove this one", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+    }
 }
 
 fn rsa(bits: &str) -> anyhow::Result<KeyKind> {
     Ok(KeyKind::rsa(bits.parse().context("write a number of bits: 2048, 3072 or 4096")?)?)
-}
-
-/// Each domain once, in the order given.
-pub(super) fn unique(domains: &[DomainName]) -> Vec<DomainName> {
-    let mut seen = HashSet::new();
-    domains.iter().filter(|domain| seen.insert(*domain)).cloned().collect()
 }
 
 /// A command to be typed next, for the same configuration.

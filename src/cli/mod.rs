@@ -10,15 +10,24 @@ mod completions;
 mod config;
 mod demo;
 mod exit;
+mod export;
 mod generate;
+mod import;
 mod init;
 mod installation;
+mod key;
 mod list;
 mod man;
+mod observing;
 mod output;
+mod parallel;
+mod progress;
+mod public;
 mod record;
+mod remove;
 mod show;
 mod sign;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -61,8 +70,13 @@ enum Command {
     Show(show::Args),
     Record(record::Args),
     Activate(activate::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Remove(remove::Args),
+    Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
+    Verify(Box<verify::Args>),
     Config(config::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -86,9 +100,14 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
+        Command::Import(args) => import::run(args, config, &mut out),
+        Command::Export(args) => export::run(args, config, &mut out),
+        Command::Remove(args) => remove::run(args, config, &mut out),
+        Command::Key(args) => key::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
+        Command::Verify(args) => verify::run(args, config, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),

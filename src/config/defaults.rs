@@ -129,8 +129,8 @@ impl Default for Dns {
             resolvers: Vec::new(),
             extra_servers: Vec::new(),
             timeout: Duration::from_secs(2),
-            attempts: at_least_one(3),
-            queries_per_second: at_least_one(500),
+            attempts: at_least_one(2),
+            queries_per_second: at_least_one(2_000),
             concurrency: at_least_one(64),
         }
     }

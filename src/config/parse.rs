@@ -52,10 +52,10 @@ pub fn parse(path: &Path, text: &str, accounts: &impl Accounts) -> Result<(Confi
     match version(&mut source) {
         Ok(()) => {}
         // What another version means is not known, so nothing else is judged.
-        Err(Version::Other(finding)) => return Err(vec![finding]),
+        Err(Version::Other(finding)) => return Err(vec![*finding]),
         // A file that is no TOML has no version either.
         Err(Version::Missing(_)) if !findings.is_empty() => {}
-        Err(Version::Missing(finding)) => findings.push(finding),
+        Err(Version::Missing(finding)) => findings.push(*finding),
     }
     let spec = read_spec(&mut source, &mut findings);
     let config = resolve(&spec, &source, accounts, &mut findings);
@@ -109,8 +109,8 @@ fn more(path: &Path) -> Finding {
 }
 
 enum Version {
-    Missing(Finding),
-    Other(Finding),
+    Missing(Box<Finding>),
+    Other(Box<Finding>),
 }
 
 /// Whether the file is of the version that this release reads.
@@ -118,13 +118,13 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
     let remedy = format!("write version = {VERSION} as the first line");
     let place = source.place_of(&["version".into()]);
     let Some(value) = source.tree().get_ref().get("version") else {
-        return Err(Version::Missing(Finding::new(
+        return Err(Version::Missing(Box::new(Finding::new(
             "config.version_missing",
             Severity::Error,
             place,
             "the file does not say which version of the format it is written in",
             remedy,
-        )));
+        ))));
     };
     let number = match value.get_ref() {
         // Empty where a syntax error is.
@@ -135,13 +135,13 @@ fn version(source: &mut Source<'_>) -> Result<(), Version> {
     };
     match number {
         Some(VERSION) => Ok(()),
-        Some(other) => Err(Version::Other(Finding::new(
+        Some(other) => Err(Version::Other(Box::new(Finding::new(
             "config.version_unknown",
             Severity::Error,
             place,
             format!("version = {other}: this release reads version {VERSION} only"),
             if other > VERSION { "install a later release".into() } else { remedy },
-        ))),
+        )))),
         // The type is wrong; read_spec says so.
         None => Ok(()),
     }

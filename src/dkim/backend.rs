@@ -177,6 +177,13 @@ pub(super) fn generate_ed25519() -> Result<Zeroizing<[u8; 32]>, Refused> {
     Ok(seed)
 }
 
+/// A random number; none if the operating system gives none.
+pub fn random_number() -> Option<u64> {
+    let mut octets = [0; 8];
+    SystemRandom::new().fill(&mut octets).ok()?;
+    Some(u64::from_ne_bytes(octets))
+}
+
 /// Whether the library signs with such RSA keys.
 #[cfg(feature = "aws-lc-rs")]
 fn is_native(bits: u32, _exponent: &[u8]) -> bool {

@@ -112,6 +112,23 @@ impl Delegation {
     }
 }
 
+impl Delegation {
+    /// Whether a server is only asked because the configuration says so.
+    pub(super) fn is_extra(&self, server: &Server) -> bool {
+        let of_server = |known: &&NameServer| known.name == server.name;
+        self.name_servers.iter().find(of_server).is_some_and(|known| known.is_configured) && !self.apex.is_root()
+    }
+
+    /// The same without some servers.
+    pub(super) fn without(mut self, addresses: &[SocketAddr]) -> Self {
+        self.servers.retain(|server| !addresses.contains(&server.address));
+        let servers = &self.servers;
+        self.name_servers
+            .retain(|known| !known.is_configured || servers.iter().any(|server| server.name == known.name));
+        self
+    }
+}
+
 fn configured(address: SocketAddr) -> NameServer {
     NameServer {
         name: address.ip().to_string(),
@@ -139,7 +156,8 @@ impl Delegations {
     pub(super) async fn base(&self, name: &Name) -> Found {
         let registrable = registrable(name);
         let found = self.bases.value(&plain(&registrable), || Box::pin(self.find_base(&registrable))).await;
-        if *name == registrable || found.as_ref().is_ok_and(|zone| zone.apex == registrable) {
+        if *name == registrable || is_private(&registrable) || found.as_ref().is_ok_and(|zone| zone.apex == registrable)
+        {
             return found;
         }
         // Perhaps it is known here and not to the world, which only a resolver of ours can tell. It is asked for NS
@@ -370,7 +388,7 @@ fn name_servers_at(apex: &Name, message: &Message) -> Vec<Name> {
 }
 
 /// The registrable domain of a name, or the name itself where it has none.
-fn registrable(name: &Name) -> Name {
+pub(super) fn registrable(name: &Name) -> Name {
     let text = plain(name);
     let registrable = DomainName::parse(&text).ok().and_then(|domain| domain.registrable());
     let labels = registrable.map_or(usize::from(name.num_labels().min(2)), |domain| domain.as_str().split('.').count());

@@ -114,3 +114,59 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(rate: u32) -> Arc<Gate> {
+        let queries_per_second = NonZeroU32::new(rate).unwrap();
+        let gates = Gates::new(&Settings { queries_per_second, ..Settings::default() });
+        gates.of(([127, 0, 0, 1], 53).into())
+    }
+
+    /// How long so many turns take.
+    async fn turns(gate: &Gate, count: u32) -> Duration {
+        let begun = crate::clock::Clock::System.monotonic();
+        for _ in 0..count {
+            gate.turn().await;
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_asked_slower_until_it_answers() {
+        let gate = gate(1000);
+        assert!(turns(&gate, 32).await < Duration::from_millis(60), "at once, as many as the burst allows");
+        for _ in 0..SLOWEST {
+            gate.was_silent();
+        }
+        assert!(turns(&gate, 3).await > Duration::from_millis(70), "each takes the place of 32");
+        for _ in 0..SLOWEST {
+            gate.answered();
+        }
+        assert!(turns(&gate, 3).await < Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_left_alone_for_a_while() {
+        let (gate, now) = (gate(1000), crate::clock::Clock::System.monotonic());
+        for _ in 1..GIVEN_UP_AFTER {
+            gate.gave_up(now);
+        }
+        assert!(!gate.is_left_alone(now));
+        gate.gave_up(now);
+        assert!(gate.is_left_alone(now));
+        assert!(!gate.is_left_alone(now + LEFT_ALONE_FOR));
+    }
+
+    #[test]
+    fn one_answer_in_between_keeps_a_server_in_use() {
+        let (gate, now) = (gate(1000), crate::clock::Clock::System.monotonic());
+        for _ in 0..3 * GIVEN_UP_AFTER {
+            gate.gave_up(now);
+            gate.answered();
+        }
+        assert!(!gate.is_left_alone(now));
+    }
+}

@@ -176,7 +176,8 @@ fn set(options: &mut ResolverOpts, patience: Patience) {
     options.try_tcp_on_error = true;
 }
 
-fn name_server(server: SocketAddr) -> NameServerConfig {
+/// A resolver that is asked over UDP and, where an answer is cut off, TCP.
+pub(super) fn name_server(server: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();
         connection

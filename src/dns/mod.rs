@@ -1,7 +1,8 @@
 //! Questions to the DNS. Nothing here judges: answers become values of [`crate::observation`].
 //!
 //! ```text
-//! Observer ── delegation: from the public suffix down to the zone, by referrals
+//! Observer ── place: which zone a name is in, and whom to ask
+//!     ├────── delegation: from the public suffix down to the zone, by referrals
 //!     ├────── transport: one question to one address, over UDP and TCP ── gate: how often an address is asked
 //!     └────── resolver: recursive and validating, once all authoritative servers agree
 //! zone_file: the same observation from a zone file, before it is published
@@ -20,6 +21,7 @@ mod gate;
 mod lookup;
 mod name;
 mod observer;
+mod place;
 pub mod publish;
 mod resolver;
 mod seen;

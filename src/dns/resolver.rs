@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
@@ -15,11 +15,11 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
-use super::lookup::SetupError;
+use super::lookup::{SetupError, name_server};
 use super::seen;
 use super::transport::{Failure, Transport};
 use super::wire::{Question, Reply};
-use super::{Resolvers, Settings};
+use super::{AskedServers, Recursion, Resolvers, Settings};
 use crate::observation::{Code, Recursive, RecursiveAnswer, Security};
 
 /// Answers of a validating look-up that are kept: keys and delegations of the zones above.
@@ -52,11 +52,14 @@ pub(super) struct Answer {
 
 impl Resolver {
     pub(super) fn new(settings: &Settings) -> Result<Self, SetupError> {
+        // Servers that were given and nothing else: nobody else need be known.
+        let is_needed = settings.recursion != Recursion::Never || settings.servers == AskedServers::OfTheZone;
         let servers = match &settings.resolvers {
             Resolvers::Servers(servers) => servers.clone(),
-            Resolvers::System => system_servers()?,
+            Resolvers::System if is_needed => system_servers()?,
+            Resolvers::System => system_servers().unwrap_or_default(),
         };
-        if servers.is_empty() {
+        if servers.is_empty() && is_needed {
             return Err(SetupError::NoServers);
         }
         let validating = validating(&servers, settings)?;
@@ -218,13 +221,7 @@ fn system_servers() -> Result<Vec<SocketAddr>, SetupError> {
 }
 
 fn validating(servers: &[SocketAddr], settings: &Settings) -> Result<TokioResolver, SetupError> {
-    let servers = servers.iter().map(|server| {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
-        NameServerConfig::new(server.ip(), true, connections.into())
-    });
+    let servers = servers.iter().map(|server| name_server(*server));
     let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();

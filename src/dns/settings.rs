@@ -40,7 +40,7 @@ impl Default for Settings {
     /// - two seconds and two datagrams, then TCP, then one more after a pause: a server that is further away than that
     ///   loses the patience of resolvers too;
     /// - 2,000 questions a second to one address: a small fraction of what a name server takes, and 10,000 domains
-    ///   on one pair of servers, four questions each, are done in 20 seconds;
+    ///   with two keys each on one pair of servers, four questions to both, are done in 20 seconds;
     /// - 256 at once: enough for that rate at a round trip of 100 milliseconds.
     fn default() -> Self {
         const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);

@@ -18,6 +18,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
@@ -29,9 +30,13 @@ use crate::observation::{Silence, Truncation};
 /// More than any server sends to a question that asks for 1232 octets.
 const DATAGRAM: usize = 4096;
 
+/// Sockets that are open at once, to all addresses: half of what a process may have by default.
+const MOST_SOCKETS: usize = 512;
+
 /// Asks addresses.
 pub(super) struct Transport {
     gates: Gates,
+    sockets: Semaphore,
     timeout: Duration,
     attempts: u32,
     clock: Clock,
@@ -48,7 +53,8 @@ pub(super) enum Failure {
 impl Transport {
     pub(super) fn new(settings: &Settings) -> Self {
         let Settings { timeout, attempts, clock, .. } = settings;
-        Self { gates: Gates::new(settings), timeout: *timeout, attempts: attempts.get(), clock: *clock }
+        let (gates, sockets) = (Gates::new(settings), Semaphore::new(MOST_SOCKETS));
+        Self { gates, sockets, timeout: *timeout, attempts: attempts.get(), clock: *clock }
     }
 
     /// Asks until there is an answer or no hope of one. Takes at most the number of attempts and two more timeouts and a
@@ -68,27 +74,16 @@ impl Transport {
         if gate.is_left_alone(self.clock.monotonic()) {
             return Err(Failure::Silent(Silence::Timeout));
         }
-        let begun = self.clock.monotonic();
         let outcome = self.by_every_way(&gate, server, question).await;
-        match outcome {
-            Ok((message, truncation)) => {
-                gate.answered();
-                Ok(Reply { message, truncation, took: self.clock.monotonic().saturating_duration_since(begun) })
-            }
-            Err(Failure::Silent(Silence::Timeout)) => {
-                gate.gave_up(self.clock.monotonic());
-                Err(Failure::Silent(Silence::Timeout))
-            }
-            Err(failure) => Err(failure),
+        match &outcome {
+            Ok(_) => gate.answered(),
+            Err(Failure::Silent(Silence::Timeout)) => gate.gave_up(self.clock.monotonic()),
+            Err(_) => {}
         }
+        outcome
     }
 
-    async fn by_every_way(
-        &self,
-        gate: &Arc<Gate>,
-        server: SocketAddr,
-        question: &Question,
-    ) -> Result<(Message, Truncation), Failure> {
+    async fn by_every_way(&self, gate: &Arc<Gate>, server: SocketAddr, question: &Question) -> Result<Reply, Failure> {
         let mut silence = Silence::Timeout;
         for _ in 0..self.attempts {
             match self.over_udp(gate, server, question).await {
@@ -102,8 +97,9 @@ impl Transport {
             }
         }
         gate.turn().await;
+        let begun = self.clock.monotonic();
         match self.over_tcp(server, question).await {
-            Ok(message) => return Ok((message, Truncation::None)),
+            Ok(message) => return Ok(self.reply(message, Truncation::None, begun)),
             // What UDP brought says more than a connection that fails.
             Err(malformed @ Silence::Malformed { .. }) if silence == Silence::Timeout => silence = malformed,
             Err(_) => gate.was_silent(),
@@ -116,27 +112,28 @@ impl Transport {
     }
 
     /// One datagram, and TCP if its answer is cut off.
-    async fn over_udp(
-        &self,
-        gate: &Arc<Gate>,
-        server: SocketAddr,
-        question: &Question,
-    ) -> Result<(Message, Truncation), Failure> {
+    async fn over_udp(&self, gate: &Arc<Gate>, server: SocketAddr, question: &Question) -> Result<Reply, Failure> {
         gate.turn().await;
+        let begun = self.clock.monotonic();
         let message = self.datagram(server, question).await?;
         if !message.metadata.truncation {
-            return Ok((message, Truncation::None));
+            return Ok(self.reply(message, Truncation::None, begun));
         }
         gate.turn().await;
         Ok(match self.over_tcp(server, question).await {
-            Ok(whole) => (whole, Truncation::CompletedOverTcp),
-            Err(silence) => (message, Truncation::TcpFailed { detail: silence.to_string() }),
+            Ok(whole) => self.reply(whole, Truncation::CompletedOverTcp, begun),
+            Err(silence) => self.reply(message, Truncation::TcpFailed { detail: silence.to_string() }, begun),
         })
     }
 
+    fn reply(&self, message: Message, truncation: Truncation, begun: std::time::Instant) -> Reply {
+        Reply { message, truncation, took: self.clock.monotonic().saturating_duration_since(begun) }
+    }
+
     async fn datagram(&self, server: SocketAddr, question: &Question) -> Result<Message, Failure> {
-        let until = Instant::now() + self.timeout;
         let (id, octets) = encode(question).map_err(Failure::Silent)?;
+        let Ok(_socket) = self.sockets.acquire().await else { return Err(Failure::Silent(Silence::Timeout)) };
+        let until = Instant::now() + self.timeout;
         let here = match server {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -162,6 +159,7 @@ impl Transport {
     async fn over_tcp(&self, server: SocketAddr, question: &Question) -> Result<Message, Silence> {
         let (id, octets) = encode(question)?;
         let length = u16::try_from(octets.len()).map_err(|_| too_long())?;
+        let Ok(_socket) = self.sockets.acquire().await else { return Err(Silence::Timeout) };
         let exchange = async {
             let mut stream = TcpStream::connect(server).await?;
             stream.write_all(&[&length.to_be_bytes(), octets.as_slice()].concat()).await?;

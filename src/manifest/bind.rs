@@ -1,10 +1,9 @@
-//! Binding a key that was just generated.
+//! Binding a key: one that was just generated, or one that another signer used.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 
-use super::v1::{Binding, DomainManifest, EnteredBy, Generated, Origin, PrivateKeyPlace, State, Status};
-use crate::dkim::key::{Algorithm, PublicKey};
+use super::v1::{Binding, DomainManifest, EnteredBy, Generated, Origin, PrivateKeyPlace, Published, State, Status};
+use crate::dkim::key::PublicKey;
 use crate::names::{DomainName, Selector};
 
 /// The longest name that DNS carries, in octets without the final dot (RFC 1035 §2.3.4).
@@ -53,6 +52,42 @@ impl DomainManifest {
         record_ttl: u32,
         now: Timestamp,
     ) -> Result<Self, BindError> {
+        let since = whole_seconds(now);
+        let state = State::Generated(Generated { since, by: EnteredBy::Operator });
+        self.bind(selector, public_key, private_key, record_ttl, since, (state, Origin::Generated))
+    }
+
+    /// Binds a key that another signer used under this selector. The binding begins in Published, for its record is in
+    /// DNS: it may be activated at once.
+    pub fn bind_imported(
+        &self,
+        selector: Selector,
+        public_key: PublicKey,
+        private_key: PrivateKeyPlace,
+        record_ttl: u32,
+        now: Timestamp,
+    ) -> Result<Self, BindError> {
+        let since = whole_seconds(now);
+        let state = State::Published(Published {
+            since,
+            by: EnteredBy::Import,
+            acknowledged: None,
+            rounds_seen: 0,
+            first_seen: None,
+            largest_ttl: None,
+        });
+        self.bind(selector, public_key, private_key, record_ttl, since, (state, Origin::Imported))
+    }
+
+    fn bind(
+        &self,
+        selector: Selector,
+        public_key: PublicKey,
+        private_key: PrivateKeyPlace,
+        record_ttl: u32,
+        created: Timestamp,
+        (state, origin): (State, Origin),
+    ) -> Result<Self, BindError> {
         if self.status != Status::Enabled {
             return Err(BindError::NotEnabled { domain: self.domain.clone(), status: self.status });
         }
@@ -63,33 +98,20 @@ impl DomainManifest {
         if record.len() > LONGEST_NAME {
             return Err(BindError::NameTooLong { length: record.len(), record });
         }
-        let now = whole_seconds(now);
         let mut next = self.clone();
         next.bindings.push(Binding {
             selector,
-            state: State::Generated(Generated { since: now, by: EnteredBy::Operator }),
+            state,
             held: None,
             compromised: None,
             witness: None,
             public_key,
             private_key,
-            origin: Origin::Generated,
-            created: now,
+            origin,
+            created,
             record_ttl,
         });
         Ok(next)
-    }
-
-    /// A selector for a new key that was never used here: the date and the algorithm's letter, as `20261123r`, with a
-    /// number behind it from the second of a day on, as `20261123r2`.
-    pub fn default_selector(&self, date: Date, algorithm: Algorithm) -> Option<Selector> {
-        let first = format!("{}{}", date.strftime("%Y%m%d"), algorithm.letter());
-        // As many candidates as there are used selectors, and one: one of them is free.
-        let used = self.bindings.len() + self.tombstones.len();
-        std::iter::once(first.clone())
-            .chain((2..used + 2).map(|number| format!("{first}{number}")))
-            .filter_map(|candidate| Selector::parse(&candidate).ok())
-            .find(|candidate| !self.has_used(candidate))
     }
 }
 
@@ -109,6 +131,7 @@ pub(super) fn status_word(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dkim::key::Algorithm;
     use crate::manifest::{Presence, StateName};
 
     fn key(octet: u8) -> PublicKey {
@@ -158,21 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn default_selectors_count_on_past_those_that_were_used() {
-        let date = jiff::civil::date(2026, 11, 23);
-        let mut manifest = empty();
-        assert_eq!(manifest.default_selector(date, Algorithm::RsaSha256), Some(selector("20261123r")));
-        for expected in ["20261123e", "20261123e2", "20261123e3"] {
-            let next = manifest.default_selector(date, Algorithm::Ed25519Sha256).unwrap();
-            assert_eq!(next.as_str(), expected);
-            manifest =
-                manifest.bind_generated(next, key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH).unwrap();
-        }
-        manifest.tombstones.push(crate::manifest::Tombstone {
-            selector: selector("20261123e4"),
-            key_id: key(2).id(),
-            removed: Timestamp::UNIX_EPOCH,
-        });
-        assert_eq!(manifest.default_selector(date, Algorithm::Ed25519Sha256), Some(selector("20261123e5")));
+    fn an_imported_key_is_published_and_can_be_activated() {
+        let imported =
+            empty().bind_imported(selector("mail"), key(1), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH).unwrap();
+        let binding = &imported.bindings()[0];
+        assert_eq!((binding.state.name(), binding.origin), (StateName::Published, Origin::Imported));
+        let activated = imported.activate(crate::manifest::Choice::Newest, Default::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(activated.unwrap().manifest.presence(), Presence::Active);
+        let again = imported.bind_imported(selector("mail"), key(2), PrivateKeyPlace::Own, 3600, Timestamp::UNIX_EPOCH);
+        assert!(matches!(again, Err(BindError::SelectorUsed { .. })));
     }
 }

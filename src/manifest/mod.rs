@@ -21,12 +21,16 @@ mod activate;
 mod bind;
 mod parse;
 mod public;
+mod remove;
+mod selectors;
 pub mod v1;
 
 pub use activate::{ActivateError, Activation, Choice, RetirementWaits};
 pub use bind::BindError;
 pub use parse::{Contradiction, ManifestError};
 pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, PublicManifestWriter};
+pub use remove::{Reluctance, Removal, RemoveError};
+pub use selectors::{SelectorTemplate, SelectorTemplateError};
 pub use v1::{
     Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Origin, Presence,
     PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn, Witness,

@@ -116,13 +116,15 @@ pub enum Contradiction {
 impl DomainManifest {
     /// Reads a manifest.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        // The version first and alone: what else a newer version holds is not ours to judge.
-        match serde_json::from_slice(json)? {
-            Version { version: VERSION } => {}
-            Version { version: found } if found > VERSION => return Err(ManifestError::NewerVersion { found }),
-            Version { version: found } => return Err(ManifestError::NoSuchVersion { found }),
-        }
-        let written: Written = serde_json::from_slice(json)?;
+        let written = match serde_json::from_slice::<Written>(json) {
+            Ok(written) if written.version == VERSION => written,
+            // The version before all else: what a newer version holds besides is not ours to judge.
+            read => match serde_json::from_slice(json)? {
+                Version { version: VERSION } => read?,
+                Version { version: found } if found > VERSION => return Err(ManifestError::NewerVersion { found }),
+                Version { version: found } => return Err(ManifestError::NoSuchVersion { found }),
+            },
+        };
         let domain = written.domain.clone();
         let manifest =
             written.check().map_err(|contradiction| ManifestError::Contradiction { domain, contradiction })?;

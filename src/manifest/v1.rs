@@ -230,9 +230,10 @@ pub enum StateName {
     Withdrawn,
 }
 
-impl std::fmt::Display for StateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
+impl StateName {
+    /// The state as manifests and reports write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Generated => "generated",
             Self::Published => "published",
             Self::Ready => "ready",
@@ -240,7 +241,13 @@ impl std::fmt::Display for StateName {
             Self::Retiring => "retiring",
             Self::Revoked => "revoked",
             Self::Withdrawn => "withdrawn",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for StateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

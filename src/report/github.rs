@@ -16,12 +16,11 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_domain(domain: &DomainReport, out: &mut dyn Write) -> io::Result<()> {
     let name = domain.domain.as_str();
-    // What is about the whole domain stands where the file begins that its first key stands in.
-    let file = domain.keys.iter().find_map(|key| path(key.source.as_ref()?));
-    let file = file.map(|path| Place::Path { path: path.into() });
+    // What is about the whole domain stands at its first key.
+    let place = domain.keys.iter().find_map(|key| key.source.as_ref());
     for folded in fold_findings(None, &domain.findings) {
         let said = format!("{name}: {}", folded.paragraph());
-        annotate(out, command(folded.finding.severity), file.as_ref(), folded.finding.rule, &said)?;
+        annotate(out, command(folded.finding.severity), place, folded.finding.rule, &said)?;
     }
     for key in &domain.keys {
         let name = key.selector.record_name(&domain.domain);

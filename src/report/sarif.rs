@@ -16,11 +16,10 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut run = Run::default();
     for domain in &report.domains {
-        // What is about the whole domain stands in the file that its first key stands in.
-        let file = domain.keys.iter().find_map(|key| path(key.source.as_ref()?));
-        let file = file.map(|path| Place::Path { path: path.into() });
+        // What is about the whole domain stands at its first key.
+        let place = domain.keys.iter().find_map(|key| key.source.as_ref());
         for folded in fold_findings(None, &domain.findings) {
-            run.add(&folded, domain.domain.as_str(), file.as_ref());
+            run.add(&folded, domain.domain.as_str(), place);
         }
         for key in &domain.keys {
             let name = key.selector.record_name(&domain.domain);

@@ -74,7 +74,7 @@ pub(crate) fn exactly(server: &DnsServer) -> Settings {
     Settings { servers, ..settings(server) }
 }
 
-pub(crate) fn run<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -85,17 +85,17 @@ pub(crate) fn observe(settings: &Settings) -> Observation {
 
 pub(crate) fn observe_at(settings: &Settings, domain: &str, selector: &str) -> Observation {
     let (domain, selector) = (DomainName::parse(domain).unwrap(), Selector::parse(selector).unwrap());
-    run(async { Observer::new(settings).unwrap().observe(&domain, &selector).await })
+    block_on(async { Observer::new(settings).unwrap().observe(&domain, &selector).await })
 }
 
 pub(crate) fn is_taken(settings: &Settings, domain: &str, selector: &str) -> Taken {
     let (domain, selector) = (DomainName::parse(domain).unwrap(), Selector::parse(selector).unwrap());
-    run(async { Observer::new(settings).unwrap().is_taken(&domain, &selector).await })
+    block_on(async { Observer::new(settings).unwrap().is_taken(&domain, &selector).await })
 }
 
 pub(crate) fn dmarc(settings: &Settings, domain: &str) -> Dmarc {
     let domain = DomainName::parse(domain).unwrap();
-    run(async { Observer::new(settings).unwrap().dmarc(&domain).await })
+    block_on(async { Observer::new(settings).unwrap().dmarc(&domain).await })
 }
 
 /// What one server said at a hop.

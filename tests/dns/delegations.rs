@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use waxseal::dns::Settings;
+use waxseal::dns::{AskedServers, Settings};
 use waxseal::observation::{Code, Observation, Zone};
 
 use crate::common::*;
@@ -119,6 +119,15 @@ fn hidden_primaries_are_asked_besides() {
 }
 
 #[test]
+fn a_hidden_primary_of_other_zones_is_none_of_this_one() {
+    let server = world(GOOD);
+    let settings = Settings { extra_servers: vec![server.at(OTHER)], ..settings(&server) };
+    let seen = observe(&settings);
+    assert_eq!(seen.hops[0].answers.len(), 2, "OTHER refuses what it does not serve");
+    assert!(zone(&seen).name_servers.iter().all(|server| !server.is_configured));
+}
+
+#[test]
 fn a_domain_that_is_not_delegated_does_not_exist() {
     let server = world(GOOD);
     let seen = observe_at(&settings(&server), "nobody.test", "s");
@@ -147,4 +156,19 @@ fn without_a_resolver_the_zone_is_not_known_and_says_why() {
     let seen = observe(&settings(&server));
     assert!(seen.hops[0].answers.is_empty());
     assert!(seen.hops[0].zone_unknown.as_ref().unwrap().contains("no answer in time"), "{seen:#?}");
+}
+
+#[test]
+fn given_servers_that_refer_upwards_are_not_followed() {
+    let server = world(GOOD);
+    let servers = AskedServers::Exactly(vec![server.at(OTHER)]);
+    server.serve(
+        &[OTHER],
+        ".",
+        "@ SOA a.root h 1 1 1 1 60\n@ NS a.root\ntest NS ns.nic.test\nns.nic.test A 127.0.0.1\n",
+    );
+    let seen = observe(&Settings { servers, ..settings(&server) });
+    assert!(seen.hops[0].zone.is_none(), "{seen:#?}");
+    assert!(!answered(&seen.hops[0], OTHER).authoritative);
+    assert!(server.asked().iter().all(|asked| asked.at == OTHER), "{:#?}", server.asked());
 }

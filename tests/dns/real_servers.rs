@@ -138,8 +138,11 @@ fn a_zone_that_knot_signs_is_secure_below_its_own_key() {
     assert!(matches!(seen.recursive.answer, RecursiveAnswer::Found { security: Security::Secure, .. }), "{seen:#?}");
 }
 
+/// The strings of a TXT record.
+type Strings = Vec<Vec<u8>>;
+
 /// What matters of an answer: a file and a server that serves it say the same.
-fn said(hop: &Hop) -> (Code, Vec<Vec<Vec<u8>>>, Option<String>, Vec<Signature>) {
+fn said(hop: &Hop) -> (Code, Vec<Strings>, Option<String>, Vec<Signature>) {
     let Outcome::Answered(response) = &hop.answers[0].outcome else { panic!("{hop:#?}") };
     let mut texts: Vec<_> = response.txt.iter().map(|txt| txt.strings.clone()).collect();
     texts.sort();

@@ -87,3 +87,12 @@ fn without_resolvers_or_with_a_bad_trust_anchor_there_is_no_observer() {
     let bad = Settings { resolvers, trust_anchor: Some(anchor), ..Settings::default() };
     assert!(matches!(Observer::new(&bad), Err(SetupError::TrustAnchor { .. })));
 }
+
+#[test]
+fn given_servers_alone_need_no_resolver() {
+    let server = world(GOOD);
+    let resolvers = Resolvers::Servers(Vec::new());
+    let seen = observe(&Settings { resolvers, recursion: Recursion::Never, ..exactly(&server) });
+    assert_eq!(answered(&seen.hops[0], FIRST).txt.len(), 1);
+    assert_eq!(seen.hops[0].zone.as_ref().unwrap().has_ds, None);
+}

@@ -312,6 +312,14 @@ fn without_an_answer_it_is_undetermined_why() {
     let why = world.undetermined().unwrap();
     assert!(why.contains("no SOA? anywhere"), "{why}");
 
+    let mut aliased = World::new();
+    aliased.leads_through(&[TARGET], Some(&ours()));
+    aliased.seen().hops[1].answers.clear();
+    aliased.seen().hops[1].zone_unknown = Some("no answer from its parent".into());
+    aliased.seen().recursive.answer = RecursiveAnswer::NotAsked;
+    let why = aliased.undetermined().unwrap();
+    assert_eq!(why, format!("the servers of {TARGET} could not be found out: no answer from its parent"));
+
     world.seen().recursive.answer = RecursiveAnswer::Failed { detail: "timed out".into() };
     assert!(world.undetermined().unwrap().contains("192.0.2.53"));
 

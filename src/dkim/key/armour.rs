@@ -15,6 +15,8 @@ const PKCS8_LABEL: &str = "PRIVATE KEY";
 /// The DER of a private key, as its label names it.
 pub(super) enum Armoured {
     Pkcs8(Zeroizing<Vec<u8>>),
+    /// Encrypted PKCS#8 (RFC 5958 §3).
+    EncryptedPkcs8(Zeroizing<Vec<u8>>),
     /// PKCS#1, as OpenSSL wrote it before 3.0 and opendkim-genkey with it.
     Pkcs1(Zeroizing<Vec<u8>>),
 }
@@ -50,7 +52,7 @@ pub(super) fn open(file: &[u8]) -> Result<Armoured, KeyError> {
     let found = match label.as_str() {
         PKCS8_LABEL => return Ok(Armoured::Pkcs8(der)),
         "RSA PRIVATE KEY" => return Ok(Armoured::Pkcs1(der)),
-        "ENCRYPTED PRIVATE KEY" => UnusableKind::Encrypted,
+        "ENCRYPTED PRIVATE KEY" => return Ok(Armoured::EncryptedPkcs8(der)),
         "PUBLIC KEY" | "RSA PUBLIC KEY" => UnusableKind::PublicKey,
         "CERTIFICATE"
         | "X509 CERTIFICATE"
@@ -74,7 +76,7 @@ pub(super) fn close(pkcs8: &[u8]) -> Zeroizing<String> {
 }
 
 fn encrypted() -> KeyError {
-    KeyError::Unusable { found: UnusableKind::Encrypted }
+    KeyError::Unusable { found: UnusableKind::TraditionallyEncrypted }
 }
 
 fn has_encryption_header(file: &[u8]) -> bool {
@@ -86,6 +88,12 @@ fn count(file: &[u8], text: &[u8]) -> usize {
 }
 
 fn is_bare_seed(file: &[u8]) -> bool {
-    let Ok(text) = str::from_utf8(file.trim_ascii()) else { return false };
-    STANDARD.decode(text).map(Zeroizing::new).is_ok_and(|octets| octets.len() == 32)
+    bare_seed(file).is_some()
+}
+
+/// The 32 octets that dkimpy's dknewkey writes in base64 for an Ed25519 key; none if there is something else.
+pub(super) fn bare_seed(file: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let text = str::from_utf8(file.trim_ascii()).ok()?;
+    let octets = Zeroizing::new(STANDARD.decode(text).ok()?);
+    (octets.len() == 32).then_some(octets)
 }

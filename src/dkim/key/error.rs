@@ -58,6 +58,24 @@ pub enum KeyError {
     /// Even, 1, or above 2^33 - 1.
     #[error("the RSA key's public exponent cannot be used (it is even, 1 or longer than 33 bits); generate a key anew")]
     RsaExponent,
+    /// What the passphrase opened is no key.
+    #[error("the passphrase is wrong, or the encrypted key is damaged; try the passphrase again")]
+    WrongPassphrase,
+    /// Deriving the key would take longer, or more memory, than any honest file asks for.
+    #[error(
+        "the passphrase is stretched by {found}, which is more than is done for a key file; decrypt it with `openssl \
+         pkey -in FILE -out NEW`, keep NEW at mode 0600, and take that"
+    )]
+    Derivation {
+        /// What the file asks for.
+        found: Derivation,
+    },
+    /// Encrypted by something other than PBES2 with AES or Triple DES in CBC mode (RFC 8018).
+    #[error(
+        "the key is encrypted in a way that is not read here (PBES2 with AES or Triple DES is); convert it with `openssl \
+         pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW`"
+    )]
+    Encryption,
     /// Not a size that is generated.
     #[error("RSA keys of {bits} bits are not generated; use 2048, 3072 or 4096")]
     NotGenerated {
@@ -72,6 +90,37 @@ pub enum KeyError {
     },
 }
 
+/// How a passphrase is made into a key (RFC 8018 §5, RFC 7914).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Derivation {
+    /// PBKDF2.
+    Pbkdf2 {
+        /// Its iteration count.
+        iterations: u32,
+    },
+    /// scrypt.
+    Scrypt {
+        /// N.
+        cost: u64,
+        /// r.
+        block_size: u16,
+        /// p.
+        parallelization: u16,
+    },
+}
+
+impl std::fmt::Display for Derivation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pbkdf2 { iterations } => write!(f, "{iterations} iterations of PBKDF2"),
+            Self::Scrypt { cost, block_size, parallelization } => {
+                write!(f, "scrypt with N={cost}, r={block_size}, p={parallelization}")
+            }
+        }
+    }
+}
+
 /// What was found where a private key for DKIM belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,8 +129,10 @@ pub enum UnusableKind {
     PublicKey,
     /// `CERTIFICATE` and its kin.
     Certificate,
-    /// `ENCRYPTED PRIVATE KEY`, or PKCS#1 with `Proc-Type: 4,ENCRYPTED`.
+    /// `ENCRYPTED PRIVATE KEY`: PKCS#8.
     Encrypted,
+    /// `Proc-Type: 4,ENCRYPTED`, as OpenSSL wrote it long ago: one round of MD5 stands before the passphrase.
+    TraditionallyEncrypted,
     /// An elliptic-curve key (ECDSA).
     EllipticCurve,
     /// A key restricted to RSASSA-PSS.
@@ -104,8 +155,11 @@ impl UnusableKind {
             Self::PublicKey => "put the private key of the pair here",
             Self::Certificate => "DKIM uses no certificates: put the private key here",
             Self::Encrypted => {
-                "encrypted keys are not supported yet: decrypt it with `openssl pkey -in FILE -out NEW`, and keep NEW at \
-                 mode 0600"
+                "`waxseal import key` takes it in, or decrypt it with `openssl pkey -in FILE -out NEW` and keep NEW at mode \
+                 0600"
+            }
+            Self::TraditionallyEncrypted => {
+                "convert it with `openssl pkcs8 -topk8 -in FILE -out NEW`, and let `waxseal import key` take NEW"
             }
             Self::OpenSsh => "DKIM keys are PKCS#8 or PKCS#1: generate one with `waxseal generate`",
             Self::EllipticCurve | Self::RsaPss | Self::Dsa | Self::OtherAlgorithm | Self::MultiPrime => {
@@ -122,6 +176,7 @@ impl std::fmt::Display for UnusableKind {
             Self::PublicKey => "this is a public key",
             Self::Certificate => "this is a certificate",
             Self::Encrypted => "this private key is encrypted",
+            Self::TraditionallyEncrypted => "this private key is encrypted in OpenSSL's traditional form",
             Self::EllipticCurve => "this is an elliptic-curve (ECDSA) key",
             Self::RsaPss => "this RSA key is restricted to PSS signatures",
             Self::OpenSsh => "this is an OpenSSH key",

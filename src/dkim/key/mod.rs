@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! key file (PEM) ──armour──▶ DER ──der──▶ PrivateKey ──▶ SigningKey   signs
+//!  encrypted, or bare ──file──▶ KeyFile ──────┤ (taken in from elsewhere)
 //!                                             │
 //!                                             └────────▶ PublicKey    p= of the record, KeyId; verifies
 //! ```
@@ -13,12 +14,14 @@ mod algorithm;
 mod armour;
 mod der;
 mod error;
+mod file;
 mod material;
 mod private;
 mod public;
 
 pub use algorithm::{Algorithm, KeyKind, UnknownAlgorithm};
-pub use error::{KeyError, SignError, UnusableKind, VerifyError};
+pub use error::{Derivation, KeyError, SignError, UnusableKind, VerifyError};
+pub use file::{EncryptedKey, KeyFile};
 pub use material::{KeyMaterial, RsaWrapping};
 pub use private::{PrivateKey, SigningKey};
 pub use public::{KeyId, KeyIdError, PublicKey};

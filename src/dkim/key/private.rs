@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::armour::{self, Armoured};
 use super::der::{self, Pkcs8};
 use super::public::check_rsa;
-use super::{Algorithm, KeyError, KeyId, KeyKind, PublicKey, STRONG_RSA_BITS, SignError};
+use super::{Algorithm, KeyError, KeyId, KeyKind, PublicKey, STRONG_RSA_BITS, SignError, UnusableKind};
 use crate::dkim::backend::{self, KeyPair};
 
 /// A private key with its public part. Its octets are wiped when it is dropped.
@@ -44,6 +44,7 @@ impl PrivateKey {
         match armour::open(pem)? {
             Armoured::Pkcs8(der) => Self::from_pkcs8(&der),
             Armoured::Pkcs1(der) => Self::from_pkcs1(&der),
+            Armoured::EncryptedPkcs8(_) => Err(KeyError::Unusable { found: UnusableKind::Encrypted }),
         }
     }
 
@@ -62,7 +63,7 @@ impl PrivateKey {
         Ok(SigningKey { pair: Arc::clone(&self.pair), public: self.public.clone() })
     }
 
-    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         match der::read_pkcs8(der)? {
             Pkcs8::Rsa(key) => Self::from_pkcs1(key),
             Pkcs8::Ed25519 { seed, public } => {
@@ -75,7 +76,7 @@ impl PrivateKey {
         }
     }
 
-    fn from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
         let algorithm = Algorithm::RsaSha256;
         let numbers = der::read_rsa_private(der)?;
         let bits = check_rsa(numbers)?;
@@ -84,7 +85,7 @@ impl PrivateKey {
         Ok(Self { pkcs8: der::write_rsa_pkcs8(der), public, pair: Arc::new(pair) })
     }
 
-    fn from_seed(seed: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn from_seed(seed: &[u8]) -> Result<Self, KeyError> {
         let algorithm = Algorithm::Ed25519Sha256;
         let pair = KeyPair::ed25519(seed).map_err(|_| KeyError::Inconsistent { algorithm })?;
         let public = PublicKey::from_octets(algorithm, pair.ed25519_public().unwrap_or_default())?;
@@ -269,7 +270,8 @@ mod tests {
         }
         let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
                       -----END RSA PRIVATE KEY-----\n";
-        assert_eq!(refused(legacy), KeyError::Unusable { found: UnusableKind::Encrypted });
+        assert_eq!(refused(legacy), KeyError::Unusable { found: UnusableKind::TraditionallyEncrypted });
+        assert!(refused(legacy).to_string().contains("openssl pkcs8 -topk8"));
         assert!(refused(&block("ENCRYPTED PRIVATE KEY")).to_string().contains("openssl pkey"));
     }
 

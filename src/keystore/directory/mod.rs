@@ -34,6 +34,7 @@
 //! Deliberately absent: an index. `domains/` is only listed when somebody asks for all domains.
 
 mod disk;
+mod examine;
 mod layout;
 mod lock;
 mod modes;
@@ -41,5 +42,6 @@ mod read;
 mod root;
 mod write;
 
-pub use read::{Domains, Listed};
+pub use examine::Examined;
+pub use read::{Domains, Listed, Manifests};
 pub use root::{Access, Directory};

@@ -22,12 +22,7 @@ const LARGEST_KEY: u64 = 64 << 10;
 
 impl KeyStore for Directory {
     fn manifest(&self, domain: &DomainName) -> Result<Option<DomainManifest>, StoreError> {
-        let (root, ownership) = self.open_root()?;
-        let domains = self.open_part(&root, DOMAINS, &ownership)?;
-        match domains.open(domain.as_str(), &ownership)? {
-            Some(directory) => read_manifest(&directory, domain, &ownership),
-            None => Ok(None),
-        }
+        self.manifests()?.read(domain)
     }
 
     fn stamp(&self, domain: &DomainName) -> Result<Option<Stamp>, StoreError> {
@@ -72,6 +67,12 @@ impl Directory {
         }
     }
 
+    /// Opens the store to read the manifests of many domains, for a while.
+    pub fn manifests(&self) -> Result<Manifests, StoreError> {
+        let (root, ownership) = self.open_root()?;
+        Ok(Manifests { domains: self.open_part(&root, DOMAINS, &ownership)?, ownership })
+    }
+
     /// All domains in the order of the directory, which is none. Streams: a million domains take no memory.
     pub fn domains(&self) -> Result<Domains, StoreError> {
         let (root, ownership) = self.open_root()?;
@@ -79,6 +80,23 @@ impl Directory {
         match rustix::fs::Dir::read_from(&directory.file) {
             Ok(entries) => Ok(Domains { entries, path: directory.path }),
             Err(error) => Err(StoreError::io("list", &directory.path, error.into())),
+        }
+    }
+}
+
+/// A store that is open, for reading one manifest after the other, from any thread.
+#[derive(Debug)]
+pub struct Manifests {
+    domains: Dir,
+    ownership: Ownership,
+}
+
+impl Manifests {
+    /// The manifest of a domain, as [`KeyStore::manifest`] gives it.
+    pub fn read(&self, domain: &DomainName) -> Result<Option<DomainManifest>, StoreError> {
+        match self.domains.open(domain.as_str(), &self.ownership)? {
+            Some(directory) => read_manifest(&directory, domain, &self.ownership),
+            None => Ok(None),
         }
     }
 }

@@ -10,8 +10,9 @@ use super::lock::lock;
 use super::modes::Ownership;
 use super::read::read_manifest;
 use super::root::Directory;
-use crate::dkim::key::PrivateKey;
+use crate::dkim::key::{KeyId, PrivateKey};
 use crate::keystore::error::StoreError;
+use crate::keystore::store::KeyStore;
 use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace};
 
 impl Directory {
@@ -53,7 +54,8 @@ impl Directory {
         tidy(&directory, before.as_ref())?;
 
         let write = Commit { store: self, root: &root, directory: &directory, ownership: &ownership };
-        let written = write.keys(before.as_ref(), &next, keys).and_then(|()| write.manifest(&json));
+        // The lock on shared keys is held until the manifest that binds them is there: none is destroyed in between.
+        let written = write.keys(before.as_ref(), &next, keys).and_then(|_shared| write.manifest(&json));
         if let Err(error) = written {
             // Takes away what was begun, going by the manifest that is there. The next writer does what fails here.
             if let Ok(there) = read_manifest(&directory, domain, &ownership) {
@@ -63,6 +65,27 @@ impl Directory {
         }
         tidy(&directory, Some(&next))?;
         Ok(next)
+    }
+
+    /// Destroys those of `candidates`, ids of shared keys, that `still_bound` does not give. No other writer binds a
+    /// shared key meanwhile. Gives those that are gone.
+    ///
+    /// # Errors
+    /// Those of `still_bound`, before anything is destroyed, and those of the store.
+    pub fn destroy_shared<E: From<StoreError>>(
+        &self,
+        candidates: &[KeyId],
+        still_bound: impl FnOnce() -> Result<HashSet<KeyId>, E>,
+    ) -> Result<HashSet<KeyId>, E> {
+        let (root, ownership) = self.open_root()?;
+        let shared = lock(|| self.open_part(&root, SHARED, &ownership))?;
+        let bound = still_bound()?;
+        let gone: HashSet<KeyId> = candidates.iter().copied().filter(|id| !bound.contains(id)).collect();
+        for id in &gone {
+            shared.remove(&shared_key_name(*id))?;
+        }
+        shared.sync()?;
+        Ok(gone)
     }
 }
 
@@ -75,13 +98,15 @@ struct Commit<'a> {
 }
 
 impl Commit<'_> {
-    /// Step 1: the private keys of bindings that `before` did not have.
+    /// Step 1: the private keys of bindings that `before` did not have; the locked directory of shared keys, if there
+    /// are such among them.
     fn keys(
         &self,
         before: Option<&DomainManifest>,
         next: &DomainManifest,
         keys: &[&PrivateKey],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Dir>, StoreError> {
+        let mut locked = None;
         let is_new = |binding: &&Binding| {
             before
                 .and_then(|before| before.binding(&binding.selector))
@@ -93,15 +118,23 @@ impl Commit<'_> {
                 || StoreError::KeyNotGiven { domain: next.domain().clone(), selector: binding.selector.clone() };
             match binding.private_key {
                 PrivateKeyPlace::Own => self.own_key(binding, given.ok_or_else(not_given)?)?,
-                PrivateKeyPlace::Shared => match given {
-                    Some(key) => self.shared_key(key)?,
-                    // Shared before: it must be there, and right.
-                    None => drop(crate::keystore::KeyStore::private_key(self.store, next.domain(), binding)?),
-                },
+                PrivateKeyPlace::Shared => {
+                    let shared = match locked.take() {
+                        Some(shared) => shared,
+                        None => lock(|| self.store.open_part(self.root, SHARED, self.ownership))?,
+                    };
+                    match given {
+                        Some(key) => self.shared_key(&shared, key)?,
+                        // Shared before: it must be there, and right.
+                        None => drop(KeyStore::private_key(self.store, next.domain(), binding)?),
+                    }
+                    locked = Some(shared);
+                }
                 PrivateKeyPlace::None => {}
             }
         }
-        self.directory.sync()
+        self.directory.sync()?;
+        Ok(locked)
     }
 
     fn own_key(&self, binding: &Binding, key: &PrivateKey) -> Result<(), StoreError> {
@@ -112,8 +145,7 @@ impl Commit<'_> {
     }
 
     /// A shared key needs no mark: that no manifest names it can only be known by reading all of them.
-    fn shared_key(&self, key: &PrivateKey) -> Result<(), StoreError> {
-        let shared = lock(|| self.store.open_part(self.root, SHARED, self.ownership))?;
+    fn shared_key(&self, shared: &Dir, key: &PrivateKey) -> Result<(), StoreError> {
         let name = shared_key_name(key.public().id());
         let unfinished = unfinished(&name);
         let names = shared.names()?;

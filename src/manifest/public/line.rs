@@ -25,4 +25,7 @@ pub(super) struct Line {
     pub(super) origin: Origin,
     pub(super) created: Timestamp,
     pub(super) record_ttl: u32,
+    /// Whether other domains are meant to have the same key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) shared: bool,
 }

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Domains are sorted and each key has a line of its own, so that a diff shows which keys changed and an annotation can
-//! point at one. The fields of a key are those of [`super::v1`], without where its private part is, without what only
+//! point at one. The fields of a key are those of [`super::v1`], with `shared` for one that other domains are meant to have and without where its private part is, without what only
 //! the machine that made them can use (`held`, `witness`), and without what changes by being looked at (`rounds_seen`,
 //! `first_seen`, `last_seen`, `last_used`).
 //!

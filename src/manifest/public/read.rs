@@ -29,13 +29,20 @@ pub struct PublicDomain<'a> {
     position: Position,
 }
 
+/// Whether other domains are meant to have the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Shared,
+    Own,
+}
+
 /// A domain of a public manifest that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKeys {
     /// Its keys. Their private parts are nowhere ([`PrivateKeyPlace::None`]); the revision is 0, for it is of no store.
     pub manifest: DomainManifest,
-    /// The line of each binding, in their order.
-    lines: Vec<usize>,
+    /// The line of each binding, in their order, and whether other domains are meant to have its key.
+    lines: Vec<(usize, Sharing)>,
 }
 
 impl<'a> PublicManifest<'a> {
@@ -114,14 +121,16 @@ impl PublicDomain<'_> {
             serde_json::from_str(self.body).map_err(|error| vec![syntax(self.position, error)])?;
         let mut cursor = Cursor::new(self.body, 0, self.position);
         let (mut bindings, mut places) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        let mut sharings = Vec::with_capacity(keys.len());
         let (mut stones, mut stone_places) = (Vec::new(), Vec::new());
         let mut wrong = Vec::new();
         for raw in keys {
             let position = cursor.advance(raw.get());
             match read_line(raw, position, domain) {
-                Ok(binding) => {
+                Ok((binding, sharing)) => {
                     bindings.push(binding);
                     places.push(position);
+                    sharings.push(sharing);
                 }
                 Err(error) => wrong.push(error),
             }
@@ -151,20 +160,35 @@ impl PublicDomain<'_> {
             return Err(wrong);
         }
         let manifest = DomainManifest { revision: 0, domain: domain.clone(), status, bindings, tombstones: stones };
-        Ok(PublicKeys { manifest, lines: places.into_iter().map(|position| position.line).collect() })
+        let lines = places.into_iter().map(|position| position.line).zip(sharings).collect();
+        Ok(PublicKeys { manifest, lines })
     }
 }
 
 impl PublicKeys {
     /// The line of a selector's key, counted from 1; none if it has no such selector.
     pub fn line(&self, selector: &Selector) -> Option<usize> {
+        self.place(selector).map(|(line, _)| line)
+    }
+
+    /// Whether other domains are meant to have the same key.
+    pub fn is_shared(&self, selector: &Selector) -> bool {
+        self.place(selector).is_some_and(|(_, sharing)| sharing == Sharing::Shared)
+    }
+
+    fn place(&self, selector: &Selector) -> Option<(usize, Sharing)> {
         let index = self.manifest.bindings.iter().position(|binding| binding.selector == *selector)?;
         self.lines.get(index).copied()
     }
 }
 
-fn read_line(raw: &RawValue, position: Position, domain: &DomainName) -> Result<Binding, PublicManifestError> {
+fn read_line(
+    raw: &RawValue,
+    position: Position,
+    domain: &DomainName,
+) -> Result<(Binding, Sharing), PublicManifestError> {
     let line: Line = serde_json::from_str(raw.get()).map_err(|error| position.syntax(Some(domain), error))?;
+    let sharing = if line.shared { Sharing::Shared } else { Sharing::Own };
     let written = WrittenBinding {
         selector: line.selector,
         state: line.state,
@@ -180,7 +204,7 @@ fn read_line(raw: &RawValue, position: Position, domain: &DomainName) -> Result<
         created: line.created,
         record_ttl: line.record_ttl,
     };
-    written.check().map_err(|contradiction| {
+    written.check().map(|binding| (binding, sharing)).map_err(|contradiction| {
         let Position { line, column } = position;
         PublicManifestError::Contradiction { line, column, domain: domain.clone(), contradiction }
     })

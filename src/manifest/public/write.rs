@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::line::{Line, VERSION};
-use crate::manifest::v1::{Binding, DomainManifest, Published, Ready, Retiring, State};
+use crate::manifest::v1::{Binding, DomainManifest, PrivateKeyPlace, Published, Ready, Retiring, State};
 
 /// Writes a public manifest as it goes: a million domains take no memory.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Line {
             origin: binding.origin,
             created: binding.created,
             record_ttl: binding.record_ttl,
+            shared: binding.private_key == PrivateKeyPlace::Shared,
         }
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
     use crate::dkim::key::{Algorithm, PublicKey};
     use crate::manifest::public::{PublicManifest, PublicManifestError};
-    use crate::manifest::{Choice, Contradiction, PrivateKeyPlace, RetirementWaits, Tombstone, Witness};
+    use crate::manifest::{Choice, Contradiction, RetirementWaits, Tombstone, Witness};
     use crate::names::{DomainName, Selector};
 
     fn at(second: i64) -> jiff::Timestamp {

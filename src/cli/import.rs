@@ -1,0 +1,30 @@
+//! `waxseal import`: what other signers leave behind.
+
+mod key;
+mod passphrase;
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::Exit;
+
+/// Take over from another signer
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to take over.
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    Key(key::Args),
+}
+
+pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    match &args.subject {
+        Subject::Key(args) => key::run(args, config, out),
+    }
+}
