@@ -23,6 +23,7 @@ mod output;
 mod parallel;
 mod progress;
 mod public;
+mod publish;
 mod record;
 mod remove;
 mod show;
@@ -69,6 +70,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Record(record::Args),
+    Publish(publish::Args),
     Activate(activate::Args),
     Import(import::Args),
     Export(export::Args),
@@ -99,6 +101,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::List(args) => list::run(args, config, &mut out),
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
+        Command::Publish(args) => publish::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
         Command::Import(args) => import::run(args, config, &mut out),
         Command::Export(args) => export::run(args, config, &mut out),
