@@ -136,3 +136,116 @@ fn difference(server: u64, here: u64) -> SignedDuration {
     let seconds = i64::try_from(i128::from(server) - i128::from(here)).unwrap_or(i64::MAX);
     SignedDuration::from_secs(seconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::MessageType;
+    use hickory_resolver::proto::rr::TSigResponseContext;
+    use hickory_resolver::proto::rr::rdata::tsig::{TSIG, make_tsig_record};
+
+    use super::*;
+    use crate::dns::publish::rfc2136::update;
+
+    const NOW: u64 = 1_795_464_000;
+    const SECRET: &[u8] = b"d2F4c2VhbCB0ZXN0cyB1c2UgdGhpcyBzZWNyZXQgb25seQ==\n";
+
+    fn key(secret: &[u8]) -> TsigKey {
+        TsigKey::new("waxseal", TsigHash::Sha256, secret).unwrap()
+    }
+
+    /// A signed question, and the message that answers it with this code.
+    fn exchange(code: ResponseCode) -> (Message, TSigVerifier, Message) {
+        let mut question = update::add(
+            &absolute("example.test").unwrap(),
+            &absolute("s._domainkey.example.test").unwrap(),
+            60,
+            update::rdata(&[b"v=DKIM1; p="]),
+        );
+        let verifier = question.finalize(key(SECRET).signer(), NOW).unwrap().unwrap();
+        let mut answer = Message::query();
+        answer.metadata.id = question.metadata.id;
+        answer.metadata.message_type = MessageType::Response;
+        answer.metadata.op_code = question.metadata.op_code;
+        answer.metadata.response_code = code;
+        (question, verifier, answer)
+    }
+
+    /// The answer signed by a server with this secret.
+    fn signed(question: &Message, mut answer: Message, secret: &[u8]) -> Vec<u8> {
+        let mac = question.signature().unwrap().data.mac.clone();
+        let context = TSigResponseContext::new(answer.metadata.id, NOW, key(secret).signer().clone(), mac, None);
+        answer.set_signature(context.sign(&answer.to_vec().unwrap()).unwrap());
+        answer.to_vec().unwrap()
+    }
+
+    fn problem(octets: &[u8], verifier: TSigVerifier) -> CredentialsProblem {
+        believe(octets, verifier, NOW).unwrap_err().unwrap()
+    }
+
+    #[test]
+    fn success_is_believed_only_with_our_signature() {
+        let (question, verifier, answer) = exchange(ResponseCode::NoError);
+        assert!(believe(&signed(&question, answer, SECRET), verifier, NOW).is_ok());
+        let (_, verifier, answer) = exchange(ResponseCode::NoError);
+        assert_eq!(problem(&answer.to_vec().unwrap(), verifier), CredentialsProblem::Unsigned);
+        let (question, verifier, answer) = exchange(ResponseCode::NoError);
+        let other = b"YW5vdGhlciBzZWNyZXQgdGhhdCBpcyBub3QgdGhlIHNlcnZlcnM=";
+        assert_eq!(problem(&signed(&question, answer, other), verifier), CredentialsProblem::Forged);
+        // An answer to another question of ours.
+        let (question, _, answer) = exchange(ResponseCode::NoError);
+        let (_, verifier, _) = exchange(ResponseCode::NoError);
+        assert_eq!(problem(&signed(&question, answer, SECRET), verifier), CredentialsProblem::Forged);
+        // A failed prerequisite says what stands there, and is believed no sooner.
+        let (_, verifier, answer) = exchange(ResponseCode::YXDomain);
+        assert_eq!(problem(&answer.to_vec().unwrap(), verifier), CredentialsProblem::Unsigned);
+        for code in [ResponseCode::Refused, ResponseCode::NotAuth, ResponseCode::ServFail] {
+            let (_, verifier, answer) = exchange(code);
+            assert!(believe(&answer.to_vec().unwrap(), verifier, NOW).is_ok(), "{code}");
+        }
+    }
+
+    #[test]
+    fn tsig_errors_are_named() {
+        for (error, expected) in [
+            (TsigError::BadKey, CredentialsProblem::UnknownKey),
+            (TsigError::BadSig, CredentialsProblem::WrongSecret),
+            (TsigError::BadTrunc, CredentialsProblem::Truncated),
+            (TsigError::Unknown(99), CredentialsProblem::Other(99)),
+            // Unsigned, so that its time is not believed.
+            (TsigError::BadTime, CredentialsProblem::Clock { ahead: None }),
+        ] {
+            let (_, verifier, mut answer) = exchange(ResponseCode::NotAuth);
+            let other = vec![0; 6];
+            let rdata = TSIG::new(TsigAlgorithm::HmacSha256, NOW, 300, vec![], answer.metadata.id, Some(error), other);
+            answer.set_signature(Box::new(make_tsig_record(absolute("waxseal").unwrap(), rdata)));
+            assert_eq!(problem(&answer.to_vec().unwrap(), verifier), expected, "{error:?}");
+        }
+        let ahead = |seconds| CredentialsProblem::Clock { ahead: Some(SignedDuration::from_secs(seconds)) }.to_string();
+        assert!(ahead(-3600).contains("3600 s behind") && ahead(7).contains("7 s ahead of"));
+    }
+
+    #[test]
+    fn no_octets_make_it_panic() {
+        let (question, _, answer) = exchange(ResponseCode::NoError);
+        let good = signed(&question, answer, SECRET);
+        for length in 0..good.len() {
+            let (_, verifier, _) = exchange(ResponseCode::NoError);
+            assert!(believe(&good[..length], verifier, NOW).is_err(), "{length}");
+            let (_, verifier, _) = exchange(ResponseCode::NoError);
+            let mut changed = good.clone();
+            changed[length] ^= 0xff;
+            let believed = believe(&changed, verifier, NOW);
+            assert!(believed.is_err() || length < 2, "octet {length}: {believed:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_shows_no_secret_and_must_be_one() {
+        assert!(!format!("{:?}", key(SECRET)).contains("d2F4"));
+        let wrong = [("waxseal", "no base64!"), ("waxseal", "c2hvcnQ="), ("way..wrong", "d2F4c2VhbCB0ZXN0cyB1c2U=")];
+        for (name, secret) in wrong {
+            let error = TsigKey::new(name, TsigHash::Sha512, secret.as_bytes()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
+        }
+    }
+}

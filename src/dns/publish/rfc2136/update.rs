@@ -104,3 +104,50 @@ pub(super) fn refusal(code: ResponseCode) -> Refusal {
         other => Refusal::Other(other.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::name::absolute;
+
+    const ZONE: &str = "example.test";
+    const NAME: &str = "s._domainkey.example.test";
+
+    /// Class, type, TTL and length of the data of each record of a section, as they travel.
+    fn shapes(records: &[Record]) -> Vec<(DNSClass, RecordType, u32, bool)> {
+        let shape = |record: &Record| {
+            let is_empty = matches!(record.data, RData::Update0(_));
+            (record.dns_class, record.record_type(), record.ttl, is_empty)
+        };
+        records.iter().map(shape).collect()
+    }
+
+    fn sent(message: &Message) -> Message {
+        Message::from_vec(&message.to_vec().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_change_has_its_prerequisite() {
+        let (zone, name) = (absolute(ZONE).unwrap(), absolute(NAME).unwrap());
+        let (old, new) = (rdata(&[b"old"]), rdata(&[b"new"]));
+        let (txt, any) = (RecordType::TXT, RecordType::ANY);
+
+        let add = sent(&add(&zone, &name, 60, new.clone()));
+        assert_eq!((add.metadata.op_code, add.queries[0].query_type()), (OpCode::Update, RecordType::SOA));
+        assert_eq!(shapes(&add.answers), [(DNSClass::NONE, any, 0, true)]);
+        assert_eq!(shapes(&add.authorities), [(DNSClass::IN, txt, 60, false)]);
+
+        let swap = sent(&swap(&zone, &name, old.clone(), 60, new));
+        assert_eq!(shapes(&swap.answers), [(DNSClass::IN, txt, 0, false)]);
+        assert_eq!(shapes(&swap.authorities), [(DNSClass::NONE, txt, 0, false), (DNSClass::IN, txt, 60, false)]);
+        assert_eq!(swap.answers[0].data, old);
+
+        let remove = sent(&remove(&zone, &name, old.clone()));
+        assert_eq!(shapes(&remove.answers), [(DNSClass::IN, txt, 0, false)]);
+        assert_eq!(shapes(&remove.authorities), [(DNSClass::NONE, txt, 0, false)]);
+
+        let among = sent(&remove_among_others(&zone, &name, old));
+        assert_eq!(shapes(&among.answers), [(DNSClass::ANY, txt, 0, true)]);
+        assert_eq!(shapes(&among.authorities), [(DNSClass::NONE, txt, 0, false)]);
+    }
+}
