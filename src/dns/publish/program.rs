@@ -43,7 +43,7 @@ pub(super) async fn run(command: &[String], input: &[u8], timeout: Duration) -> 
         .spawn();
     let child = child.map_err(|error| failed(ProgramProblem::Start(error), String::new()))?;
     let mut group = Group::of(child);
-    let Ok(finished) = tokio::time::timeout(timeout, group.to_the_end(input)).await else {
+    let Ok(finished) = tokio::time::timeout(timeout, group.finish(input)).await else {
         return Err(PublishError::Timeout { server: program.clone(), after: timeout });
     };
     let (status, stdout, stderr) = finished.map_err(|error| failed(ProgramProblem::Wait(error), String::new()))?;
@@ -54,7 +54,7 @@ pub(super) async fn run(command: &[String], input: &[u8], timeout: Duration) -> 
     }
 }
 
-/// A program and its children, which end with this value.
+/// A program and its children, which end with this value, unless the program has ended by itself.
 struct Group {
     child: Child,
     group: Option<Pid>,
@@ -66,7 +66,7 @@ impl Group {
         Self { child, group }
     }
 
-    async fn to_the_end(&mut self, input: &[u8]) -> std::io::Result<(std::process::ExitStatus, Vec<u8>, Vec<u8>)> {
+    async fn finish(&mut self, input: &[u8]) -> std::io::Result<(std::process::ExitStatus, Vec<u8>, Vec<u8>)> {
         let (stdin, stdout, stderr) = (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
         let write = async {
             if let Some(mut stdin) = stdin {
@@ -75,7 +75,8 @@ impl Group {
             }
         };
         let ((), stdout, stderr, status) = tokio::join!(write, read(stdout), read(stderr), self.child.wait());
-        // What still runs in its group is over with it.
+        // Its number may be another's from now on.
+        self.group = None;
         Ok((status?, stdout, stderr))
     }
 }
