@@ -28,12 +28,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
     ("dns", &["names", "clock", "finding", "observation", "config", "files"]),
+    ("audit", &["names", "clock", "finding"]),
+    ("evidence", &["names", "clock", "finding", "dkim", "files"]),
     ("observe", &["names", "clock", "finding", "policy"]),
     (
         "filter",
         &[
             "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "keystore",
-            "observe",
+            "evidence", "observe",
         ],
     ),
     (
@@ -56,7 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "files",
-            "keystore", "observe", "filter",
+            "keystore", "evidence", "observe", "filter",
         ],
     ),
     (
@@ -73,6 +75,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "files",
             "keystore",
+            "audit",
+            "evidence",
             "dns",
             "filter",
             "observation",

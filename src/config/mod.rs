@@ -32,7 +32,7 @@ pub use publisher::{
 };
 pub use reference::reference;
 pub use running::{
-    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
-    Signing, Threads, Timeouts, Verify,
+    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
+    Permissions, Signing, Threads, Timeouts, Verify,
 };
 pub use socket::{ListenAddress, ListenAddressError};
