@@ -131,6 +131,26 @@ impl DomainManifest {
         Ok(manifest)
     }
 
+    /// The same domain with other bindings and tombstones.
+    ///
+    /// # Errors
+    /// If they contradict each other.
+    pub(crate) fn with_bindings(
+        &self,
+        bindings: Vec<Binding>,
+        tombstones: Vec<Tombstone>,
+    ) -> Result<Self, Contradiction> {
+        match contradictions(&bindings, &tombstones).into_iter().next() {
+            Some((_, contradiction)) => Err(contradiction),
+            None => Ok(Self { bindings, tombstones, ..self.clone() }),
+        }
+    }
+
+    /// The same keys under another status.
+    pub(crate) fn with_status(&self, status: Status) -> Self {
+        Self { status, ..self.clone() }
+    }
+
     /// Writes it, indented, with the fields in their documented order and a final line feed.
     ///
     /// # Errors
@@ -317,11 +337,11 @@ mod tests {
         let later = "2026-12-23T16:37:31Z";
         let states = [
             json!({ "generated": { "since": at, "by": "operator" } }),
-            json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "largest_ttl": 3600 } }),
+            json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "first_seen_after": 5, "confirmed_after": 305, "largest_ttl": 3600 } }),
             json!({ "ready": { "since": at, "by": "waits", "settled": at, "largest_ttl": 3600, "last_seen": at } }),
             json!({ "active": { "since": at, "by": "import", "previous": "s4", "largest_ttl": 300 } }),
-            json!({ "retiring": { "since": at, "by": "operator", "successor": "s3", "not_withdrawn_before": later, "last_used": at } }),
-            json!({ "revoked": { "since": at, "by": "waits", "not_withdrawn_before": later } }),
+            json!({ "retiring": { "since": at, "by": "operator", "successor": "s3", "not_withdrawn_before": later, "last_used": at, "largest_ttl": 3600, "withdrawal_begun": later, "acknowledged": later } }),
+            json!({ "revoked": { "since": at, "by": "waits", "not_withdrawn_before": later, "largest_ttl": 3600, "acknowledged": later } }),
             json!({ "withdrawn": { "since": at, "by": "waits", "forgotten_after": later } }),
         ];
         let bindings: Vec<Value> = states
@@ -334,7 +354,7 @@ mod tests {
                     "selector": format!("s{index}"),
                     "state": state,
                     "held": { "since": at, "reason": "conflict", "evidence": "v=spf1" },
-                    "compromised": { "since": at },
+                    "compromised": { "since": at, "meanwhile": "sign" },
                     "witness": { "waited": 300, "at": at, "boot_id": "5e1d", "boot_time": 86400 },
                     "key_id": key_id,
                     "algorithm": "ed25519-sha256",

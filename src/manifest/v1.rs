@@ -91,10 +91,10 @@ impl DomainManifest {
         self.binding(selector).is_some() || self.tombstones.iter().any(|stone| stone.selector == *selector)
     }
 
-    /// The bindings whose keys sign now: Active, of an enabled domain, not known to be compromised.
+    /// The bindings whose keys sign now: Active, of an enabled domain, and not stopped by a compromise.
     pub fn signing(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter().filter(|binding| {
-            self.status == Status::Enabled && binding.compromised.is_none() && binding.state.name() == StateName::Active
+            self.status == Status::Enabled && !binding.is_stopped() && binding.state.name() == StateName::Active
         })
     }
 
@@ -139,7 +139,8 @@ pub struct Binding {
     pub state: State,
     /// `held`: changes of its DNS record are blocked, and why. An Active key goes on signing.
     pub held: Option<Held>,
-    /// `compromised`: the operator said that others may have the private key. It signs no more.
+    /// `compromised`: the operator said that others may have the private key. It signs no more, unless told to sign on
+    /// until another can.
     pub compromised: Option<Compromised>,
     /// `witness`: how much of the present state's wait has been seen to pass.
     pub witness: Option<Witness>,
@@ -164,6 +165,11 @@ impl Binding {
     /// a= of its signatures.
     pub fn algorithm(&self) -> Algorithm {
         self.public_key.algorithm()
+    }
+
+    /// Whether it must not sign, because others may have the key.
+    pub fn is_stopped(&self) -> bool {
+        self.compromised.as_ref().is_some_and(|compromised| compromised.meanwhile == Meanwhile::Stop)
     }
 }
 
@@ -202,6 +208,15 @@ impl State {
         }
     }
 
+    /// Whether its record is being revoked or deleted, or is gone: it can never sign again.
+    pub fn is_being_withdrawn(&self) -> bool {
+        match self {
+            Self::Retiring(state) => state.withdrawal_begun.is_some(),
+            Self::Revoked(_) | Self::Withdrawn(_) => true,
+            Self::Generated(_) | Self::Published(_) | Self::Ready(_) | Self::Active(_) => false,
+        }
+    }
+
     /// When it was entered.
     pub fn since(&self) -> Timestamp {
         match self {
@@ -214,10 +229,22 @@ impl State {
             Self::Withdrawn(state) => state.since,
         }
     }
+
+    /// The largest TTL, in seconds, that was seen on the way to the record, where the state keeps it.
+    pub fn largest_ttl(&self) -> Option<u32> {
+        match self {
+            Self::Published(state) => state.largest_ttl,
+            Self::Ready(state) => Some(state.largest_ttl),
+            Self::Active(state) => state.largest_ttl,
+            Self::Retiring(state) => state.largest_ttl,
+            Self::Revoked(state) => state.largest_ttl,
+            Self::Generated(_) | Self::Withdrawn(_) => None,
+        }
+    }
 }
 
-/// The states without their facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// The states without their facts, in the order of a key's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "documented at State")]
 pub enum StateName {
@@ -290,6 +317,12 @@ pub struct Published {
     /// When the first of these rounds was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<Timestamp>,
+    /// Seconds of this state that were witnessed when the first of these rounds was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_after: Option<u64>,
+    /// Seconds of this state that were witnessed when there had been rounds enough; from then on it settles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_after: Option<u64>,
     /// The largest TTL, in seconds, seen so far on the way to the record, CNAMEs and negative answers included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_ttl: Option<u32>,
@@ -344,6 +377,15 @@ pub struct Retiring {
     /// The newest evidence that it signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Timestamp>,
+    /// The largest TTL, in seconds, seen on the way to the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_ttl: Option<u32>,
+    /// When its record was about to be revoked or deleted. From then on it can never sign again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal_begun: Option<Timestamp>,
+    /// When the publisher acknowledged the record with an empty p=, or the deletion of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Timestamp>,
 }
 
 /// Facts of [`State::Revoked`].
@@ -356,6 +398,12 @@ pub struct Revoked {
     pub by: EnteredBy,
     /// The empty record stays at least until then.
     pub not_withdrawn_before: Timestamp,
+    /// The largest TTL, in seconds, seen on the way to the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_ttl: Option<u32>,
+    /// When the publisher acknowledged the deletion of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Timestamp>,
 }
 
 /// Facts of [`State::Withdrawn`].
@@ -389,7 +437,7 @@ pub struct Held {
 pub enum HeldReason {
     /// A record that is not ours stands at the name where ours is to go.
     Conflict,
-    /// Our record was changed or removed by someone else.
+    /// Our record was changed by someone else.
     Drift,
 }
 
@@ -399,6 +447,20 @@ pub enum HeldReason {
 pub struct Compromised {
     /// When the operator said so.
     pub since: Timestamp,
+    /// What an Active key does until another can sign in its place.
+    #[serde(default, skip_serializing_if = "Meanwhile::is_default")]
+    pub meanwhile: Meanwhile,
+}
+
+/// What a compromised key does until another can sign in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meanwhile {
+    /// It signs no more, whatever becomes of the mail.
+    #[default]
+    Stop,
+    /// It signs on: mail is signed, by us and perhaps by others.
+    Sign,
 }
 
 /// How much of a wait has been seen to pass, so that a clock that was set cannot shorten it.
@@ -413,6 +475,12 @@ pub struct Witness {
     pub boot_id: String,
     /// Seconds of CLOCK_BOOTTIME when they were last counted.
     pub boot_time: u64,
+}
+
+impl Meanwhile {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where the private part of a key is.
