@@ -8,13 +8,15 @@
 //! Protocols, pure (bytes and facts in, values out): [`message`] as received, [`milter`] on the wire, [`dkim`]
 //! signatures, keys and records, [`observation`], what was seen in DNS.
 //!
-//! Decisions, pure: [`policy`] (who is signed, with what, and why not), [`manifest`] (what a domain's keys are),
+//! Decisions, pure: [`policy`] (who is signed, with what, and why not), [`manifest`] (what a domain's keys are), [`lifecycle`] (what
+//! becomes of them),
 //! [`config`] (what is on disk, and what runs), [`check`] (evidence to findings), [`report`] (findings for people and
 //! machines), [`record_format`] (a record as DNS tools take it).
 //!
 //! Adapters, the only I/O: [`files`], [`keystore`], [`dns`], [`observe`].
 //!
-//! Services: [`filter`], one message through policy, keys and signing; [`inspect`], published records gathered and judged.
+//! Services: [`filter`], one message through policy, keys and signing; [`inspect`], published records gathered and judged,
+//! [`rotation`], what the life cycle plans, carried out.
 //!
 //! Shells: [`daemon`] is `waxseald`, [`cli`] is `waxseal`.
 
@@ -29,6 +31,7 @@ pub mod observation;
 
 pub mod check;
 pub mod config;
+pub mod lifecycle;
 pub mod manifest;
 pub mod policy;
 pub mod record_format;
@@ -41,6 +44,7 @@ pub mod observe;
 
 pub mod filter;
 pub mod inspect;
+pub mod rotation;
 
 pub mod cli;
 pub mod daemon;

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dkim", &["names", "clock", "finding", "message"]),
     ("policy", &["names", "clock", "finding", "message", "dkim"]),
     ("manifest", &["names", "clock", "finding", "dkim"]),
+    ("lifecycle", &["names", "observation", "dkim", "manifest"]),
     ("config", &["names", "clock", "finding", "dkim", "policy"]),
     ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
     ("report", &["names", "clock", "finding", "observation"]),
@@ -52,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "dns",
         ],
     ),
+    ("rotation", &["names", "clock", "observation", "dkim", "manifest", "lifecycle", "record_format"]),
     (
         "daemon",
         &[
@@ -96,6 +98,7 @@ const PURE: &[&str] = &[
     "dkim",
     "policy",
     "manifest",
+    "lifecycle",
     "config",
     "check",
     "report",

@@ -202,11 +202,7 @@ impl DomainManifest {
             let Some((_, successor)) = chosen.iter().find(of_algorithm) else { continue };
             let signs = binding.state.name() == StateName::Active;
             if binding.selector == *successor && !signs {
-                let largest_ttl = match &binding.state {
-                    State::Ready(ready) => Some(ready.largest_ttl),
-                    State::Published(published) => published.largest_ttl,
-                    _ => None,
-                };
+                let largest_ttl = binding.state.largest_ttl();
                 let previous = previous.iter().find(of_algorithm).map(|(_, selector)| selector.clone());
                 binding.state = State::Active(Active { since: now, by: EnteredBy::Operator, previous, largest_ttl });
                 binding.witness = None;
@@ -218,6 +214,8 @@ impl DomainManifest {
                     successor: Some(successor.clone()),
                     not_withdrawn_before: waits.end(now, binding),
                     last_used: None,
+                    largest_ttl: binding.state.largest_ttl(),
+                    withdrawal_begun: None,
                 });
                 binding.witness = None;
                 retired.push(binding.selector.clone());
@@ -244,7 +242,7 @@ impl RetirementWaits {
 mod tests {
     use super::*;
     use crate::dkim::key::PublicKey;
-    use crate::manifest::{Compromised, Presence, Revoked};
+    use crate::manifest::{Compromised, Meanwhile, Presence, Revoked};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -316,7 +314,7 @@ mod tests {
             named(&manifest)
         };
         assert!(matches!(
-            changed(|binding| binding.compromised = Some(Compromised { since: at(1) })),
+            changed(|binding| binding.compromised = Some(Compromised { since: at(1), meanwhile: Meanwhile::Stop })),
             ActivateError::Compromised { .. }
         ));
         assert!(matches!(

@@ -32,6 +32,6 @@ pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, 
 pub use remove::{Reluctance, Removal, RemoveError};
 pub use selectors::{SelectorTemplate, SelectorTemplateError};
 pub use v1::{
-    Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Origin, Presence,
+    Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Meanwhile, Origin, Presence,
     PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn, Witness,
 };

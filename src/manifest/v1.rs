@@ -91,10 +91,10 @@ impl DomainManifest {
         self.binding(selector).is_some() || self.tombstones.iter().any(|stone| stone.selector == *selector)
     }
 
-    /// The bindings whose keys sign now: Active, of an enabled domain, not known to be compromised.
+    /// The bindings whose keys sign now: Active, of an enabled domain, and not stopped by a compromise.
     pub fn signing(&self) -> impl Iterator<Item = &Binding> {
         self.bindings.iter().filter(|binding| {
-            self.status == Status::Enabled && binding.compromised.is_none() && binding.state.name() == StateName::Active
+            self.status == Status::Enabled && !binding.is_stopped() && binding.state.name() == StateName::Active
         })
     }
 
@@ -139,7 +139,8 @@ pub struct Binding {
     pub state: State,
     /// `held`: changes of its DNS record are blocked, and why. An Active key goes on signing.
     pub held: Option<Held>,
-    /// `compromised`: the operator said that others may have the private key. It signs no more.
+    /// `compromised`: the operator said that others may have the private key. It signs no more, unless told to sign on
+    /// until another can.
     pub compromised: Option<Compromised>,
     /// `witness`: how much of the present state's wait has been seen to pass.
     pub witness: Option<Witness>,
@@ -164,6 +165,11 @@ impl Binding {
     /// a= of its signatures.
     pub fn algorithm(&self) -> Algorithm {
         self.public_key.algorithm()
+    }
+
+    /// Whether it must not sign, because others may have the key.
+    pub fn is_stopped(&self) -> bool {
+        self.compromised.as_ref().is_some_and(|compromised| compromised.meanwhile == Meanwhile::Stop)
     }
 }
 
@@ -212,6 +218,17 @@ impl State {
             Self::Retiring(state) => state.since,
             Self::Revoked(state) => state.since,
             Self::Withdrawn(state) => state.since,
+        }
+    }
+
+    /// The largest TTL, in seconds, that was seen on the way to the record, where the state keeps it.
+    pub fn largest_ttl(&self) -> Option<u32> {
+        match self {
+            Self::Published(state) => state.largest_ttl,
+            Self::Ready(state) => Some(state.largest_ttl),
+            Self::Active(state) => state.largest_ttl,
+            Self::Retiring(state) => state.largest_ttl,
+            Self::Generated(_) | Self::Revoked(_) | Self::Withdrawn(_) => None,
         }
     }
 }
@@ -290,6 +307,12 @@ pub struct Published {
     /// When the first of these rounds was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<Timestamp>,
+    /// Seconds of this state that were witnessed when the first of these rounds was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_after: Option<u64>,
+    /// Seconds of this state that were witnessed when there had been rounds enough; from then on it settles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_after: Option<u64>,
     /// The largest TTL, in seconds, seen so far on the way to the record, CNAMEs and negative answers included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_ttl: Option<u32>,
@@ -344,6 +367,12 @@ pub struct Retiring {
     /// The newest evidence that it signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Timestamp>,
+    /// The largest TTL, in seconds, seen on the way to the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_ttl: Option<u32>,
+    /// When its record was about to be revoked or deleted. From then on it can never sign again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal_begun: Option<Timestamp>,
 }
 
 /// Facts of [`State::Revoked`].
@@ -399,6 +428,20 @@ pub enum HeldReason {
 pub struct Compromised {
     /// When the operator said so.
     pub since: Timestamp,
+    /// What an Active key does until another can sign in its place.
+    #[serde(default)]
+    pub meanwhile: Meanwhile,
+}
+
+/// What a compromised key does until another can sign in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meanwhile {
+    /// It signs no more, whatever becomes of the mail.
+    #[default]
+    Stop,
+    /// It signs on: mail is signed, by us and perhaps by others.
+    Sign,
 }
 
 /// How much of a wait has been seen to pass, so that a clock that was set cannot shorten it.
