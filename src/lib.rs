@@ -13,7 +13,7 @@
 //! [`config`] (what is on disk, and what runs), [`check`] (evidence to findings), [`report`] (findings for people and
 //! machines), [`record_format`] (a record as DNS tools take it).
 //!
-//! Adapters, the only I/O: [`files`], [`keystore`], [`dns`], [`observe`].
+//! Adapters, the only I/O: [`files`], [`keystore`], [`evidence`] (when each key last signed), [`audit`] (the log of changes), [`dns`], [`observe`].
 //!
 //! Services: [`filter`], one message through policy, keys and signing; [`inspect`], published records gathered and judged,
 //! [`rotation`], what the life cycle plans, carried out.
@@ -37,7 +37,9 @@ pub mod policy;
 pub mod record_format;
 pub mod report;
 
+pub mod audit;
 pub mod dns;
+pub mod evidence;
 pub mod files;
 pub mod keystore;
 pub mod observe;

@@ -29,12 +29,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
     ("dns", &["names", "clock", "finding", "observation"]),
+    ("audit", &["names", "clock", "finding"]),
+    ("evidence", &["names", "clock", "finding", "dkim", "files"]),
     ("observe", &["names", "clock", "finding", "policy"]),
     (
         "filter",
         &[
             "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "keystore",
-            "observe",
+            "evidence", "observe",
         ],
     ),
     (
@@ -58,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "files",
-            "keystore", "observe", "filter",
+            "keystore", "evidence", "observe", "filter",
         ],
     ),
     (
@@ -75,6 +77,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "files",
             "keystore",
+            "audit",
+            "evidence",
             "dns",
             "filter",
             "observation",

@@ -18,19 +18,21 @@ fn systemd_analyze(args: &[&str]) -> (Output, String) {
 
 #[test]
 #[ignore = "needs systemd-analyze; tests/run-all installs it"]
-fn the_service_is_hardened_to_an_exposure_under_two() {
-    let (output, said) = systemd_analyze(&["security", "--offline=yes", "--threshold=20", &unit("waxseald.service")]);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("Overall exposure level for waxseald.service"), "{said}");
+fn the_services_are_hardened_to_an_exposure_under_two() {
+    for name in ["waxseald.service", "waxseal-rotate.service"] {
+        let (output, said) = systemd_analyze(&["security", "--offline=yes", "--threshold=20", &unit(name)]);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&format!("Overall exposure level for {name}")), "{said}");
+    }
 }
 
 #[test]
 #[ignore = "needs systemd-analyze; tests/run-all installs it"]
 fn the_units_hold_nothing_that_systemd_does_not_know() {
-    for name in ["waxseald.service", "waxseald.socket"] {
+    for name in ["waxseald.service", "waxseald.socket", "waxseal-rotate.service", "waxseal-rotate.timer"] {
         let (_, said) = systemd_analyze(&["verify", "--recursive-errors=no", &unit(name)]);
         // The program need not be installed where the tests run.
-        let complaints: Vec<_> = said.lines().filter(|line| !line.contains("/usr/bin/waxseald")).collect();
+        let complaints: Vec<_> = said.lines().filter(|line| !line.contains("/usr/bin/waxseal")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
 }

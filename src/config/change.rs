@@ -8,6 +8,8 @@ impl Config {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let differences = [
             ("listener", self.listeners != new.listeners),
+            ("daemon.state", self.daemon.state != new.daemon.state),
+            ("daemon.evidence_interval", self.daemon.evidence_interval != new.daemon.evidence_interval),
             ("keys.store", self.keys.store != new.keys.store),
             ("keys.cache", self.keys.cache != new.keys.cache),
             ("keys.revalidate_after", self.keys.revalidate_after != new.keys.revalidate_after),
@@ -34,7 +36,9 @@ mod tests {
 
     use super::*;
     use crate::config::reference;
-    use crate::config::running::{Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Threads};
+    use crate::config::running::{
+        Daemon, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Threads,
+    };
     use crate::config::socket::ListenAddress;
     use crate::policy::Trust;
 
@@ -56,6 +60,7 @@ mod tests {
         let trust = Trust { sign_relayed: true, ..old.trust.clone() };
         let all = Config {
             listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None))]),
+            daemon: Daemon { state: Some("/elsewhere".into()), evidence_interval: Duration::ZERO },
             keys: Keys {
                 store: "/elsewhere".into(),
                 cache: 1,

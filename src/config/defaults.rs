@@ -10,8 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::running::{
-    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
-    Signing, Threads, Timeouts, Verify,
+    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
+    Permissions, Signing, Threads, Timeouts, Verify,
 };
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
@@ -25,6 +25,7 @@ impl Config {
     pub fn default_in(directory: &Path) -> Self {
         Self {
             listeners: Listeners::PassedOr(Listener::at(default_address())),
+            daemon: Daemon::default(),
             keys: Keys::default_in(directory),
             trust: Trust::default(),
             signing: Signing::default(),
@@ -46,6 +47,12 @@ pub(super) fn default_address() -> ListenAddress {
 impl Default for Permissions {
     fn default() -> Self {
         Self { mode: 0o660, owner: None, group: None }
+    }
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self { state: None, evidence_interval: Duration::from_secs(60) }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
 pub use reference::reference;
 pub use running::{
-    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Permissions,
-    Signing, Threads, Timeouts, Verify,
+    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
+    Permissions, Signing, Threads, Timeouts, Verify,
 };
 pub use socket::{ListenAddress, ListenAddressError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::file::v1;
 use super::parse::Accounts;
 use super::running::{
-    Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts, Verify,
+    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts, Verify,
 };
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
@@ -45,6 +45,7 @@ pub(super) fn resolve(
     let signing = resolver.signing(&spec.signing.clone().unwrap_or_default());
     Config {
         listeners: resolver.listeners(spec.listener.as_deref()),
+        daemon: resolver.daemon(&spec.daemon.clone().unwrap_or_default(), directory),
         keys: resolver.keys(&spec.keys.clone().unwrap_or_default(), directory),
         domains: resolver.domains(spec.domain.as_ref(), &signing),
         limits: resolver.limits(&spec.limits.clone().unwrap_or_default()),
@@ -167,6 +168,19 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             self.error("config.account", path, evidence, "create it, or give a name or id that exists");
         }
         id
+    }
+
+    fn daemon(&mut self, spec: &v1::Daemon, directory: &Path) -> Daemon {
+        let at = |setting: &str| [Step::from("daemon"), setting.into()];
+        let evidence_interval = period(spec.evidence_interval, Daemon::default().evidence_interval);
+        if spec.state.as_ref().is_some_and(|state| state.as_os_str().is_empty()) {
+            self.error("config.state", &at("state"), "is empty".into(), "for example state = \"/var/lib/waxseal\"");
+        }
+        if evidence_interval.is_zero() {
+            let evidence = "0s leaves no time in between".to_owned();
+            self.error("config.timeout", &at("evidence_interval"), evidence, "for example \"1m\"");
+        }
+        Daemon { state: spec.state.as_ref().map(|state| directory.join(state)), evidence_interval }
     }
 
     fn keys(&mut self, spec: &v1::Keys, directory: &Path) -> Keys {

@@ -23,6 +23,8 @@ use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Trust};
 pub struct Config {
     /// Where MTAs connect.
     pub listeners: Listeners,
+    /// What the daemon writes down.
+    pub daemon: Daemon,
     /// The key store and the cache in front of it.
     pub keys: Keys,
     /// Whose mail is ours to sign.
@@ -115,6 +117,15 @@ pub struct Permissions {
     pub owner: Option<u32>,
     /// Group id to give it to.
     pub group: Option<u32>,
+}
+
+/// What the daemon writes down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its own directory, joined to the configuration file's; none: the one that systemd gives.
+    pub state: Option<PathBuf>,
+    /// How often it is written.
+    pub evidence_interval: Duration,
 }
 
 /// The key store and the cache in front of it.

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::file::v1;
-use super::running::{Config, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify};
+use super::running::{
+    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify,
+};
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
 use crate::policy::Trust;
 
@@ -17,6 +19,7 @@ impl Config {
                 Listeners::PassedOr(_) => None,
                 Listeners::Named(listeners) => Some(listeners.iter().map(listener).collect()),
             },
+            daemon: Some(daemon(&self.daemon)),
             keys: Some(keys(&self.keys)),
             trust: Some(trust(&self.trust)),
             signing: Some(signing(&self.signing)),
@@ -41,6 +44,10 @@ fn listener(listener: &Listener) -> v1::Listener {
         allow: (!listener.allow.is_empty()).then(|| listener.allow.iter().copied().map(Network).collect()),
         sign_relayed: listener.sign_relayed,
     }
+}
+
+fn daemon(daemon: &Daemon) -> v1::Daemon {
+    v1::Daemon { state: daemon.state.clone(), evidence_interval: Some(Period(daemon.evidence_interval)) }
 }
 
 fn keys(keys: &Keys) -> v1::Keys {

@@ -342,6 +342,7 @@ mod tests {
         let store = Directory::create(store, Access::OneUser).unwrap();
         let (logger, _) = log::start(log::Target::Stderr(log::Form::Text), Level::ERROR, 1).unwrap();
         Filter {
+            evidence: Arc::default(),
             config: ArcSwap::from_pointee(Config::default_in(Path::new("/"))),
             keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
             pool: SigningPool::start(1, 1).unwrap(),

@@ -4,12 +4,14 @@
 //! run ─▶ listen ─▶ accept loop, one per socket ─▶ connection, one task each ─▶ filter
 //!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
 //!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
+//!  ├ evidence: when each key last signed, into the state directory
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
 //!
 //! Architecture invariant: nothing here decides about a message.
 
 mod connection;
+mod evidence;
 mod limits;
 mod listen;
 mod notify;

@@ -46,6 +46,13 @@ fn stat(file: BorrowedFd<'_>) -> rustix::io::Result<rustix::fs::Stat> {
     rustix::fs::fstat(file)
 }
 
+/// The directory that systemd made for our state (systemd.exec(5)); the first where there are several.
+#[expect(clippy::disallowed_methods, reason = "systemd's environment is read here")]
+pub(super) fn state_directory() -> Option<String> {
+    let directories = env::var("STATE_DIRECTORY").ok()?;
+    directories.split(':').next().filter(|first| !first.is_empty()).map(str::to_owned)
+}
+
 /// What `ready` says at the start.
 pub(super) fn status_since(clock: &Clock, listeners: usize) -> String {
     format!("signing on {listeners} socket{} since {:.0}", if listeners == 1 { "" } else { "s" }, clock.now())

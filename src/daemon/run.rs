@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::connection::{Connection, Phase};
 use super::listen::{self, ListenError, Listening};
-use super::{limits, notify};
+use super::{evidence, limits, notify};
 use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
 use crate::files::configuration;
@@ -92,17 +92,21 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let filter = Filter {
         keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
         pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
+        evidence: Arc::default(),
         tally: Tally::default(),
         logger,
         clock,
         config: ArcSwap::from_pointee(config),
     };
+    let filter = Arc::new(filter);
+    // Ends after the runtime, and so after the last signature.
+    let _evidence = evidence::start(&filter, &filter.config.load().daemon)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(filter.config.load().limits.runtime_threads.or(quarter(cores)).get())
         .thread_name("milter")
         .enable_all()
         .build()?;
-    runtime.block_on(Daemon { filter: Arc::new(filter), arguments }.run())
+    runtime.block_on(Daemon { filter, arguments }.run())
 }
 
 /// A quarter, at least one.

@@ -12,6 +12,7 @@ use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
+use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
 use crate::names::{DomainName, QueueId};
@@ -33,6 +34,8 @@ pub struct Filter<S> {
     pub keys: KeyLookup<S>,
     /// The threads that make RSA signatures.
     pub pool: SigningPool,
+    /// When each key last signed.
+    pub evidence: Arc<Recorder>,
     /// Decisions so far.
     pub tally: Tally,
     /// Where each message's line goes.
@@ -177,9 +180,11 @@ impl<S: KeyStore + 'static> Filter<S> {
 
         let mut answer = message.unsigned(Reason::SigningFailed, body_octets);
         let mut is_complete = domain_keys.unusable.is_empty();
+        let now = self.clock.now();
         for (key, signature) in domain_keys.keys.iter().zip(signed) {
             match signature {
                 Ok(signature) => {
+                    self.evidence.used(key.key.id(), now);
                     answer.signatures.push(signature);
                     answer.keys.push(key.clone());
                 }

@@ -17,7 +17,7 @@ mod error;
 mod store;
 
 pub use cache::{ActiveKey, CacheOptions, CacheStatistics, Cached, DomainKeys, KeyCache, UnusableKey};
-pub use directory::{Access, Directory, Domains, Examined, Listed, Manifests};
+pub use directory::{Access, Asked, Directory, Domains, Examined, Listed, Manifests};
 pub use error::{Quoted, StoreError};
 pub use store::{KeyStore, Stamp};
 

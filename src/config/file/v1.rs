@@ -24,6 +24,7 @@ pub struct Spec {
     /// The version of this format: 1. Required, so that a later version can change what a setting means.
     pub version: Option<u32>,
     pub listener: Option<Vec<Listener>>,
+    pub daemon: Option<Daemon>,
     pub keys: Option<Keys>,
     pub trust: Option<Trust>,
     pub signing: Option<Signing>,
@@ -71,6 +72,20 @@ pub struct Listener {
     /// where unset.
     #[schemars(example = true)]
     pub sign_relayed: Option<bool>,
+}
+
+/// What the daemon writes down for rotation: when it last signed with each key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// The daemon's own directory, relative to the directory of this file; the user who rotates keys must be able to read it.
+    /// Unset: the one that systemd gives (`StateDirectory=`), `/var/lib/waxseal` with the shipped unit. Without any
+    /// the daemon says so and writes nothing down, and rotation waits longer. A change needs a restart.
+    #[schemars(example = &"/var/lib/waxseal")]
+    pub state: Option<PathBuf>,
+    /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
+    /// written whole each time. A change needs a restart.
+    pub evidence_interval: Option<Period>,
 }
 
 /// Where keys are, and how they are kept at hand.

@@ -22,6 +22,8 @@ pub struct DomainKeys {
     pub unusable: Vec<UnusableKey>,
     /// What the store has of the domain. With [`Presence::Active`] one of the two lists has something.
     pub presence: Presence,
+    /// The revision of the manifest this is from; 0 without one.
+    pub revision: u64,
     /// Why this is only what was known before: the store could not be read when it was last asked.
     pub unconfirmed: Option<Arc<StoreError>>,
 }
@@ -52,6 +54,7 @@ pub struct UnusableKey {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) presence: Presence,
+    pub(super) revision: u64,
     /// Absent while the store knows no such domain.
     pub(super) stamp: Option<Stamp>,
     /// When the store was last read with success.

@@ -12,7 +12,7 @@ use super::statistics::{CacheStatistics, Counters, Evictions, Inserting};
 use crate::dkim::key::{KeyId, SigningKey};
 use crate::keystore::error::StoreError;
 use crate::keystore::store::{KeyStore, Stamp};
-use crate::manifest::{Binding, Presence};
+use crate::manifest::{Binding, DomainManifest, Presence};
 use crate::names::DomainName;
 
 /// Domains whose names fall on the same turn wait for each other's loads.
@@ -208,6 +208,7 @@ impl<S: KeyStore> KeyCache<S> {
             keys: entry.keys.iter().map(key).collect::<Option<_>>()?,
             unusable: entry.unusable.to_vec(),
             presence: entry.presence,
+            revision: entry.revision,
             unconfirmed: entry.failure.clone(),
         })
     }
@@ -232,6 +233,7 @@ impl<S: KeyStore> KeyCache<S> {
         let (keys, stamp) = self.read_keys(domain, stamp)?;
         let entry = Entry {
             presence: keys.presence,
+            revision: keys.revision,
             stamp,
             succeeded: now,
             tried: now,
@@ -265,8 +267,9 @@ impl<S: KeyStore> KeyCache<S> {
         let manifest = self.store.manifest(domain)?;
         self.counters.loads.count();
         let presence = manifest.as_ref().map_or(Presence::NoSuchDomain, |manifest| manifest.presence());
+        let revision = manifest.as_ref().map_or(0, DomainManifest::revision);
         let (keys, unusable) = (Vec::new(), Vec::new());
-        let mut found = DomainKeys { domain: domain.clone(), keys, unusable, presence, unconfirmed: None };
+        let mut found = DomainKeys { domain: domain.clone(), keys, unusable, presence, revision, unconfirmed: None };
         let Some(manifest) = manifest else { return Ok(found) };
         let mut bindings: Vec<&Binding> = manifest.signing().collect();
         bindings.sort_by_key(|binding| insertion_order(binding));

@@ -2,12 +2,13 @@
 //! following symbolic links. So nobody who may write to the store can lead another user out of it.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 use zeroize::Zeroizing;
 
+use super::calls::Disk;
 use super::layout::within;
 use super::modes::Ownership;
 use crate::keystore::error::StoreError;
@@ -19,18 +20,19 @@ const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFl
 pub(super) struct Dir {
     pub(super) file: File,
     pub(super) path: PathBuf,
+    disk: Disk,
 }
 
 impl Dir {
     /// Opens the store's root, which an administrator may have put behind a symbolic link.
-    pub(super) fn open_root(path: &Path) -> Result<Self, StoreError> {
-        Self::open_at(CWD, path, path, OPEN_DIRECTORY).map_err(|error| failed_open(path, error))
+    pub(super) fn open_root(path: &Path, disk: &Disk) -> Result<Self, StoreError> {
+        Self::open_at(CWD, path, path, OPEN_DIRECTORY, disk).map_err(|error| failed_open(path, error))
     }
 
     /// Opens a directory below; none if there is none. Its owner and mode are not checked.
     pub(super) fn open_unchecked(&self, name: &str) -> Result<Option<Self>, StoreError> {
         let path = within(&self.path, name);
-        match Self::open_at(&self.file, Path::new(name), &path, OPEN_DIRECTORY | OFlags::NOFOLLOW) {
+        match Self::open_at(&self.file, Path::new(name), &path, OPEN_DIRECTORY | OFlags::NOFOLLOW, &self.disk) {
             Ok(directory) => Ok(Some(directory)),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(error) => Err(failed_open(&path, error)),
@@ -44,9 +46,15 @@ impl Dir {
         Ok(Some(directory))
     }
 
-    fn open_at(at: impl std::os::fd::AsFd, name: &Path, path: &Path, flags: OFlags) -> rustix::io::Result<Self> {
+    fn open_at(
+        at: impl std::os::fd::AsFd,
+        name: &Path,
+        path: &Path,
+        flags: OFlags,
+        disk: &Disk,
+    ) -> rustix::io::Result<Self> {
         let descriptor = rustix::fs::openat(at, name, flags, Mode::empty())?;
-        Ok(Self { file: File::from(descriptor), path: path.to_owned() })
+        Ok(Self { file: File::from(descriptor), path: path.to_owned(), disk: disk.clone() })
     }
 
     /// Owner, mode and identity of the directory itself.
@@ -56,7 +64,7 @@ impl Dir {
 
     /// Makes a directory below with the store's owner and mode. One that is there already is left as it is.
     pub(super) fn make(&self, name: &str, ownership: &Ownership) -> Result<(), StoreError> {
-        match rustix::fs::mkdirat(&self.file, name, Mode::RWXU) {
+        match self.disk.make_directory(&self.file, name) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Ok(()),
             Err(error) => return Err(self.failed("make", Some(name), error)),
@@ -80,10 +88,10 @@ impl Dir {
         // The owner can be changed by root alone. A store's own group is inherited or ours.
         let owner = owner.filter(|_| rustix::process::geteuid().is_root());
         if owner.is_some() || group.is_some() {
-            rustix::fs::fchown(file, owner, group).map_err(failed)?;
+            self.disk.set_owner(file, owner, group).map_err(failed)?;
         }
         // After the owner: changing that clears the set-group-id bit.
-        rustix::fs::fchmod(file, Mode::from_raw_mode(ownership.right_mode(&stat))).map_err(failed)
+        self.disk.set_mode(file, ownership.right_mode(&stat)).map_err(failed)
     }
 
     /// Reads a file of at most `limit` octets, wiped from memory afterwards; none if there is none. Owner and mode are
@@ -125,23 +133,20 @@ impl Dir {
     /// Writes a new file with the store's owner and mode, through to stable storage. Its name must not exist.
     pub(super) fn write_new(&self, name: &str, octets: &[u8], ownership: &Ownership) -> Result<(), StoreError> {
         let path = within(&self.path, name);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let descriptor = rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| self.failed("write", Some(name), error))?;
-        let mut file = File::from(descriptor);
+        let file = self.disk.create(&self.file, name).map_err(|error| self.failed("write", Some(name), error))?;
         self.adopt_file(&file, &path, ownership)?;
-        let written = file.write_all(octets).and_then(|()| file.sync_all());
+        let written = self.disk.write(&file, octets).and_then(|()| self.disk.sync(&file));
         written.map_err(|error| StoreError::io("write", &path, error))
     }
 
     /// Gives a file a new name, in place of whatever had it.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        rustix::fs::renameat(&self.file, from, &self.file, to).map_err(|error| self.failed("write", Some(to), error))
+        self.disk.rename(&self.file, from, to).map_err(|error| self.failed("write", Some(to), error))
     }
 
     /// Gives a file a second name. One that is there already is left as it is.
     pub(super) fn link(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        match rustix::fs::linkat(&self.file, from, &self.file, to, AtFlags::empty()) {
+        match self.disk.link(&self.file, from, to) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(error) => Err(self.failed("write", Some(to), error)),
         }
@@ -149,7 +154,7 @@ impl Dir {
 
     /// Removes a file, if it is there.
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
-        match rustix::fs::unlinkat(&self.file, name, AtFlags::empty()) {
+        match self.disk.unlink(&self.file, name) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(self.failed("remove", Some(name), error)),
         }
@@ -157,7 +162,7 @@ impl Dir {
 
     /// Brings names made, changed and removed to stable storage.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_all().map_err(|error| StoreError::io("write", &self.path, error))
+        self.disk.sync(&self.file).map_err(|error| StoreError::io("write", &self.path, error))
     }
 
     /// The names in the directory that are text; all of ours are.

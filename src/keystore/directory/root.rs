@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::calls::Disk;
 use super::disk::Dir;
 use super::layout::{DOMAINS, Layout, SHARED};
 use super::modes::Ownership;
@@ -14,6 +15,7 @@ use crate::names::DomainName;
 #[derive(Debug, Clone)]
 pub struct Directory {
     pub(super) layout: Layout,
+    pub(super) disk: Disk,
 }
 
 /// Who is to use a new store.
@@ -37,7 +39,7 @@ impl Directory {
     /// Opens the store at `root`: checks that it is one and that nobody sees it who should not. Reads no domain.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(|error| StoreError::io("find", root, error))?;
-        let store = Self { layout: Layout { root } };
+        let store = Self { layout: Layout { root }, disk: Disk::default() };
         let (root, ownership) = store.open_root()?;
         store.open_part(&root, DOMAINS, &ownership)?;
         store.open_part(&root, SHARED, &ownership)?;
@@ -61,7 +63,8 @@ impl Directory {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(StoreError::io("make", &root, error.into())),
         }
-        let directory = Dir::open_root(&root)?;
+        let disk = Disk::default();
+        let directory = Dir::open_root(&root, &disk)?;
         if directory.names()?.iter().any(|name| !NOT_IN_THE_WAY.contains(&name.as_str())) {
             return Err(StoreError::NotEmpty { path: root });
         }
@@ -70,7 +73,7 @@ impl Directory {
         // Last, for it is what makes the directory a store.
         directory.make(DOMAINS, &ownership)?;
         if let Some(parent) = root.parent() {
-            Dir::open_root(parent)?.sync()?;
+            Dir::open_root(parent, &disk)?.sync()?;
         }
         Self::open(&root)
     }
@@ -92,7 +95,7 @@ impl Directory {
 
     /// The root as it is now, and what it says about all below.
     pub(super) fn open_root(&self) -> Result<(Dir, Ownership), StoreError> {
-        let root = Dir::open_root(&self.layout.root)?;
+        let root = Dir::open_root(&self.layout.root, &self.disk)?;
         let ownership = Ownership::of_root(&root.path, &root.stat()?)?;
         Ok((root, ownership))
     }

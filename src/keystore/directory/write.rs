@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::disk::Dir;
 use super::layout::{
-    DOMAINS, MANIFEST, MANIFEST_NEW, SHARED, finished, own_key_name, shared_key_name, unfinished, within,
+    DOMAINS, MANIFEST, MANIFEST_NEW, SHARED, finished, is_key_name, own_key_name, shared_key_name, unfinished, within,
 };
 use super::lock::lock;
 use super::modes::Ownership;
@@ -41,8 +41,9 @@ impl Directory {
         })?;
         let is_new = directory.names()?.is_empty();
         if is_new {
-            // Perhaps made by one who was killed before it had its owner.
+            // Perhaps made by one who was killed before it had its owner; and what comes next must not be there before.
             directory.adopt(&ownership)?;
+            directory.sync()?;
         }
         ownership.check(&directory.path, &directory.stat()?)?;
         let before = read_manifest(&directory, domain, &ownership)?;
@@ -112,12 +113,13 @@ impl Commit<'_> {
                 .and_then(|before| before.binding(&binding.selector))
                 .is_none_or(|old| old.private_key != binding.private_key)
         };
+        let mut made = Vec::new();
         for binding in next.bindings().iter().filter(is_new) {
             let given = keys.iter().find(|key| key.public().id() == binding.key_id());
             let not_given =
                 || StoreError::KeyNotGiven { domain: next.domain().clone(), selector: binding.selector.clone() };
             match binding.private_key {
-                PrivateKeyPlace::Own => self.own_key(binding, given.ok_or_else(not_given)?)?,
+                PrivateKeyPlace::Own => made.push(self.mark(binding, given.ok_or_else(not_given)?)?),
                 PrivateKeyPlace::Shared => {
                     let shared = match locked.take() {
                         Some(shared) => shared,
@@ -133,15 +135,22 @@ impl Commit<'_> {
                 PrivateKeyPlace::None => {}
             }
         }
-        self.directory.sync()?;
+        if !made.is_empty() {
+            // No key may be there without its mark, should the power fail.
+            self.directory.sync()?;
+            for name in &made {
+                self.directory.link(&unfinished(name), name)?;
+            }
+            self.directory.sync()?;
+        }
         Ok(locked)
     }
 
-    fn own_key(&self, binding: &Binding, key: &PrivateKey) -> Result<(), StoreError> {
+    /// Writes a key under its mark. Gives the name it is to have.
+    fn mark(&self, binding: &Binding, key: &PrivateKey) -> Result<String, StoreError> {
         let name = own_key_name(&binding.selector, binding.key_id());
-        let mark = unfinished(&name);
-        self.directory.write_new(&mark, key.to_pem().as_bytes(), self.ownership)?;
-        self.directory.link(&mark, &name)
+        self.directory.write_new(&unfinished(&name), key.to_pem().as_bytes(), self.ownership)?;
+        Ok(name)
     }
 
     /// A shared key needs no mark: that no manifest names it can only be known by reading all of them.
@@ -184,18 +193,25 @@ fn tidy(directory: &Dir, manifest: Option<&DomainManifest>) -> Result<(), StoreE
         }
         destroyed.extend(manifest.tombstones().iter().map(|stone| own_key_name(&stone.selector, stone.key_id)));
     }
-    let mut changed = false;
-    for name in directory.names()? {
-        if let Some(key) = finished(&name) {
-            // The key before its mark: cut short in between, the mark still tells.
-            if !kept.contains(key) {
-                directory.remove(key)?;
-            }
-        } else if name != MANIFEST_NEW && (!destroyed.contains(&name) || kept.contains(&name)) {
-            continue;
-        }
-        directory.remove(&name)?;
-        changed = true;
+    let names = directory.names()?;
+    let never_came: Vec<&str> =
+        names.iter().filter_map(|name| finished(name)).filter(|key| !kept.contains(*key)).collect();
+    for key in &never_came {
+        directory.remove(key)?;
     }
-    if changed { directory.sync() } else { Ok(()) }
+    if !never_came.is_empty() {
+        // The keys before their marks: cut short in between, the marks still tell.
+        directory.sync()?;
+    }
+    let goes = |name: &&String| {
+        let is_destroyed = destroyed.contains(*name) && !kept.contains(*name);
+        finished(name).is_some() || *name == MANIFEST_NEW || is_destroyed
+    };
+    let mut was_destroyed = false;
+    for name in names.iter().filter(goes) {
+        directory.remove(name)?;
+        was_destroyed |= is_key_name(name);
+    }
+    // Whatever else comes back is removed again.
+    if was_destroyed { directory.sync() } else { Ok(()) }
 }
