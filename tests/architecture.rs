@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record_format", &["names", "dkim", "manifest"]),
     ("files", &["names", "clock", "finding", "config"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
-    ("dns", &["names", "clock", "finding", "observation"]),
+    ("dns", &["names", "clock", "finding", "observation", "config"]),
     ("audit", &["names", "clock", "finding"]),
     ("evidence", &["names", "clock", "finding", "dkim", "files"]),
     ("observe", &["names", "clock", "finding", "policy"]),

@@ -34,6 +34,7 @@ impl Config {
             timeouts: Timeouts::default(),
             dns: Dns::default(),
             verify: Verify::default(),
+            publishers: Vec::new(),
             log: Log::default(),
         }
     }

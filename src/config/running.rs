@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::publisher::Publisher;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
@@ -41,6 +42,8 @@ pub struct Config {
     pub dns: Dns,
     /// What is wanted of published records beyond the standards.
     pub verify: Verify,
+    /// Who puts records into DNS, in the order of the file; ask [`Config::publisher_for`].
+    pub publishers: Vec<Publisher>,
     /// Where log lines go, and which.
     pub log: Log,
 }

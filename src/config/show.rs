@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::file::v1;
+use super::resolve_publisher::shown;
 use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify,
 };
@@ -28,6 +29,7 @@ impl Config {
             timeouts: Some(timeouts(&self.timeouts)),
             dns: Some(dns(&self.dns)),
             verify: Some(verify(&self.verify)),
+            publisher: (!self.publishers.is_empty()).then(|| self.publishers.iter().map(shown).collect()),
             log: Some(log(&self.log)),
         }
     }

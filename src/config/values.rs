@@ -16,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::publisher::{ApiUrl, DomainPattern, NameServer};
 use super::running::Threads;
 use super::socket::ListenAddress;
 use crate::dkim::CanonicalizationPair;
@@ -395,6 +396,9 @@ as_string!(
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
     DnsServer called "address" expecting "an address in quotes such as \"192.0.2.53\"",
+    NameServer called "server" expecting "a server in quotes such as \"192.0.2.53\" or \"ns1.example.com\"",
+    ApiUrl called "URL" expecting "a URL in quotes such as \"http://127.0.0.1:8081\"",
+    DomainPattern called "domain pattern" expecting "a domain in quotes such as \"example.com\" or \"*.example.com\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",

@@ -32,7 +32,7 @@ mod tools;
 mod verifiers;
 mod waxseal;
 
-pub(crate) use bind::{Bind, Signatures, SignedZone, ZoneText, sign_zone};
+pub(crate) use bind::{Bind, Signatures, SignedZone, Statements, ZoneText, sign_zone};
 pub(crate) use delivery::{
     Delivery, Header, deliveries, judge, recipient, send_all, signatures_in, with_unix_line_ends,
 };
@@ -40,7 +40,7 @@ pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
 pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
-pub(crate) use knot::{Knot, KnotSigning};
+pub(crate) use knot::{Knot, KnotSigning, Sections};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
 pub(crate) use postfix::{Postfix, PostfixOptions};

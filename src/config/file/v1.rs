@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::publisher::{ApiUrl, DomainPattern, NameServer, PublisherKind, TsigHash};
 use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
 use crate::config::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
@@ -34,6 +35,7 @@ pub struct Spec {
     pub timeouts: Option<Timeouts>,
     pub dns: Option<Dns>,
     pub verify: Option<Verify>,
+    pub publisher: Option<Vec<Publisher>>,
     pub log: Option<Log>,
 }
 
@@ -259,6 +261,60 @@ pub struct Dns {
     /// Domains that are looked at together. Most of the time is waiting, so 64 cost little memory and keep even slow
     /// servers busy.
     pub concurrency: Option<Count>,
+}
+
+/// A way to put key records into DNS; one `[[publisher]]` each. A domain's publisher is the one with the closest of the
+/// patterns that fit it, and of equal ones the first. Without one, its records are published by hand. docs/publishing.md has
+/// an example for each kind. The daemon uses none of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publisher {
+    /// What messages and the audit log call it; its kind where unset. Each needs its own.
+    #[schemars(example = &"primary")]
+    pub name: Option<String>,
+    /// Required. `rfc2136` (dynamic updates, signed with TSIG), `powerdns` (its HTTP API), `zone-include` (a file that a zone file
+    /// includes), `exec` (a program of yours) or `manual` (you).
+    #[schemars(example = &"rfc2136")]
+    pub kind: Option<PublisherKind>,
+    /// The domains it publishes for: `example.com` is that domain, `*.example.com` are all below it, `*` are all.
+    #[schemars(example = ["example.com", "*.example.net"])]
+    pub domains: Option<Vec<DomainPattern>>,
+    /// For `rfc2136`, the server that takes updates; for `zone-include`, the one that is asked whether the zone's serial rose.
+    /// An address or a host name, with its port behind a colon where that is not 53.
+    #[schemars(example = &"192.0.2.1")]
+    pub server: Option<NameServer>,
+    /// The zone that the records are in. Where unset, the server is asked; `zone-include` needs it, and `exec` passes it on.
+    #[schemars(with = "Option<String>", example = &"example.com")]
+    pub zone: Option<DomainName>,
+    /// For `rfc2136`: the name of the TSIG key, as the server has it.
+    #[schemars(example = &"waxseal")]
+    pub key_name: Option<String>,
+    /// For `rfc2136`: the algorithm of the TSIG key.
+    #[schemars(example = &"hmac-sha256")]
+    pub algorithm: Option<TsigHash>,
+    /// For `rfc2136`, a file with the secret of the TSIG key in base64; for `powerdns`, one with the key of its API. Relative to
+    /// the directory of this file. It must not be readable by others.
+    #[schemars(example = &"secrets/dns")]
+    pub secret_file: Option<PathBuf>,
+    /// Instead of `secret_file`: the name of a credential that systemd passes to the unit (`LoadCredential=dns:/path`).
+    #[schemars(example = &"dns")]
+    pub credential: Option<String>,
+    /// For `powerdns`: where its webserver listens. Without TLS, which it has none of.
+    #[schemars(example = &"http://127.0.0.1:8081")]
+    pub api_url: Option<ApiUrl>,
+    /// For `zone-include`: the file, which is ours alone, relative to the directory of this file. Its directory must be
+    /// writable for us.
+    #[schemars(example = &"/var/lib/waxseal/example.com.include")]
+    pub path: Option<PathBuf>,
+    /// For `zone-include`: a program, by its path, and its arguments, that raises the zone's serial and has the zone loaded.
+    #[schemars(example = ["/usr/local/sbin/reload-zone", "example.com"])]
+    pub reload: Option<Vec<String>>,
+    /// For `exec`: a program, by its path, and its arguments. docs/publishing.md says what it is told and how it answers.
+    #[schemars(example = ["/usr/local/lib/waxseal/publish"])]
+    pub program: Option<Vec<String>>,
+    /// How long to wait for each answer, or for a program to end. 30 seconds are far above what servers need, and enough
+    /// to load a large zone.
+    pub timeout: Option<Period>,
 }
 
 /// What `waxseal verify` wants beyond the standards.

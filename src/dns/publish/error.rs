@@ -1,0 +1,176 @@
+//! Why a record could not be published.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Why an operation failed. Whether it took effect all the same is not known for [`PublishError::Timeout`] and
+/// [`PublishError::Connection`]: repeat it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The name is longer than DNS can carry, or none at all.
+    #[error("{name} is no name that DNS can carry; use a shorter selector")]
+    Name {
+        /// The record's name.
+        name: String,
+    },
+    /// The server's name has no address.
+    #[error("the name server {server} has no address; check `server` of the publisher")]
+    NoAddress {
+        /// As configured.
+        server: String,
+        /// What the system's resolver said.
+        source: io::Error,
+    },
+    /// No connection to the server, or it broke.
+    #[error("cannot talk to {server}")]
+    Connection {
+        /// Which server.
+        server: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// No answer in time. What was asked for may have happened.
+    #[error("{server} did not answer within {} s", after.as_secs_f64())]
+    Timeout {
+        /// Which server or program.
+        server: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The server did not accept our key, or we do not believe its answer.
+    #[error("{server} and this host do not agree on the TSIG key {key_name}: {problem}")]
+    Credentials {
+        /// Which server.
+        server: String,
+        /// The key's name.
+        key_name: String,
+        /// What is wrong.
+        problem: CredentialsProblem,
+    },
+    /// The server answered that it will not do it.
+    #[error("{server} does not update {name} in the zone {zone}: {refusal}")]
+    Refused {
+        /// Which server.
+        server: String,
+        /// The record's name.
+        name: String,
+        /// The zone.
+        zone: String,
+        /// What it said.
+        refusal: Refusal,
+    },
+    /// The server has no zone for the name.
+    #[error(
+        "{server} has no zone that {name} is in; check `server` and `zone` of the publisher, and that it is the primary"
+    )]
+    NoZone {
+        /// Which server.
+        server: String,
+        /// The record's name.
+        name: String,
+    },
+    /// The name is not in the zone that is configured.
+    #[error("{name} is not in the zone {zone}; give the publisher another `zone`, or none, or other `domains`")]
+    OutsideZone {
+        /// The record's name.
+        name: String,
+        /// The zone that is configured.
+        zone: String,
+    },
+    /// The server sent what is no answer.
+    #[error("{server} answered what cannot be understood: {detail}")]
+    Malformed {
+        /// Which server.
+        server: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// What is wrong between our TSIG key and the server's (RFC 8945 §5.2, §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialsProblem {
+    /// BADKEY: it knows no key of this name and algorithm.
+    UnknownKey,
+    /// BADSIG: the secrets differ.
+    WrongSecret,
+    /// BADTIME: the clocks differ.
+    Clock {
+        /// By how much the server's clock is ahead of ours; negative when it is behind. None if the server does not say.
+        ahead: Option<SignedDuration>,
+    },
+    /// BADTRUNC: it wants longer codes.
+    Truncated,
+    /// Another error than these.
+    Other(u16),
+    /// Its answer bears no signature; it was not believed.
+    Unsigned,
+    /// Its answer bears a signature that does not fit; it was not believed.
+    Forged,
+}
+
+impl fmt::Display for CredentialsProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey => f.write_str(
+                "it knows no key of this name and algorithm (BADKEY); check `key_name` and `algorithm` of the publisher",
+            ),
+            Self::WrongSecret => f.write_str("it has another secret (BADSIG); check the publisher's secret"),
+            Self::Clock { ahead: Some(ahead) } => {
+                let seconds = ahead.as_secs();
+                let way = if seconds < 0 { "behind" } else { "ahead of" };
+                write!(
+                    f,
+                    "its clock is {} s {way} this host's (BADTIME); set the clocks by NTP",
+                    seconds.unsigned_abs()
+                )
+            }
+            Self::Clock { ahead: None } => f.write_str("the clocks differ (BADTIME); set them by NTP"),
+            Self::Truncated => f.write_str("it wants longer message authentication codes (BADTRUNC)"),
+            Self::Other(code) => write!(f, "it reports TSIG error {code}"),
+            Self::Unsigned => f.write_str("its answer is not signed, and is not believed"),
+            Self::Forged => f.write_str("its answer is not signed with this key, and is not believed"),
+        }
+    }
+}
+
+/// An answer to an update that changed nothing (RFC 2136 §2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// REFUSED: the key may not do this.
+    Refused,
+    /// NOTAUTH: it is not authoritative for the zone.
+    NotAuthoritative,
+    /// NOTZONE: the name is not in the zone.
+    NotInZone,
+    /// SERVFAIL: something is wrong on its side.
+    ServerFailure,
+    /// FORMERR or NOTIMP: it takes no updates.
+    NotImplemented,
+    /// Another response code.
+    Other(u16),
+    /// The prerequisites failed though what stands there fits them; somebody changes it at the same time.
+    Unsettled,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str(
+                "REFUSED; allow the key to change TXT records there (BIND: update-policy, Knot: acl, PowerDNS: allow-dnsupdate-from)",
+            ),
+            Self::NotAuthoritative => f.write_str("NOTAUTH, it is not authoritative for the zone; check `zone` and `server` of the publisher"),
+            Self::NotInZone => f.write_str("NOTZONE, the name is not in the zone; check `zone` of the publisher"),
+            Self::ServerFailure => f.write_str("SERVFAIL; see its log"),
+            Self::NotImplemented => f.write_str("it does not take updates (FORMERR or NOTIMP)"),
+            Self::Other(code) => write!(f, "response code {code}"),
+            Self::Unsettled => f.write_str("the record changes while it is looked at; try again"),
+        }
+    }
+}
