@@ -4,6 +4,7 @@
 //! looks at what the daemon would open, without keeping any of it; [`lock`] keeps a second run from beginning.
 
 pub mod accounts;
+pub mod boot;
 pub mod configuration;
 pub mod lock;
 pub mod surroundings;

@@ -1,5 +1,7 @@
 //! The audit log's lines.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,13 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
+impl Entry {
+    /// What names the line, unique within the log: `domain revision selector what`.
+    pub fn line_id(&self) -> String {
+        format!("{} {} {} {}", self.domain, self.revision, self.selector, self.what)
+    }
+}
+
 /// What an audit line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,4 +59,18 @@ pub enum What {
     Compromised,
     /// Its private part was destroyed.
     Destroyed,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Transition => "transition",
+            Self::Published => "published",
+            Self::Revoked => "revoked",
+            Self::Deleted => "deleted",
+            Self::Held => "held",
+            Self::Compromised => "compromised",
+            Self::Destroyed => "destroyed",
+        })
+    }
 }
