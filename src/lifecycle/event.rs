@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sighting::Sighting;
+use super::sighting::{Seen, Sighting};
 use crate::manifest::{EnteredBy, HeldReason, Meanwhile};
 use crate::names::Selector;
 
@@ -49,6 +49,32 @@ pub enum Event {
         /// Whether it signs on until another can.
         meanwhile: Meanwhile,
     },
+}
+
+impl Event {
+    /// Which event it is; a look is named by what was seen.
+    pub fn name(&self) -> EventName {
+        match self {
+            Self::PublishAcknowledged => EventName::PublishAcknowledged,
+            Self::SaidPublished => EventName::SaidPublished,
+            Self::Contradicted { .. } => EventName::Contradicted,
+            Self::Looked(sighting) => match &sighting.seen {
+                Seen::Everywhere => EventName::SeenEverywhere,
+                Seen::Nowhere => EventName::SeenNowhere,
+                Seen::Revoked => EventName::SeenRevoked,
+                Seen::Partly => EventName::SeenPartly,
+                Seen::Foreign { .. } => EventName::SeenForeign,
+                Seen::Unknown { .. } => EventName::SeenUnknown,
+            },
+            Self::Activated { .. } => EventName::Activated,
+            Self::Retired { .. } => EventName::Retired,
+            Self::WithdrawalBegun => EventName::WithdrawalBegun,
+            Self::RevocationAcknowledged => EventName::RevocationAcknowledged,
+            Self::DeletionAcknowledged => EventName::DeletionAcknowledged,
+            Self::Forgotten => EventName::Forgotten,
+            Self::Compromised { .. } => EventName::Compromised,
+        }
+    }
 }
 
 /// Events without their facts: the columns of the table in docs/lifecycle.md.

@@ -6,16 +6,27 @@
 //!
 //! Deliberately absent: publishers, stores, clocks. What was seen and what time it is are arguments.
 
+mod answers;
+mod change;
 mod event;
+mod invariants;
 mod plan;
+mod planner;
 mod schedule;
 mod sighting;
 mod silence;
+mod step;
+#[cfg(test)]
+pub(crate) mod tests;
 mod waits;
 
+pub use change::{ChangeError, Emergency, apply, bind, compromise, gone, leave};
 pub use event::{Event, EventName};
-pub use plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason, plan};
-pub use schedule::{Schedule, Standby};
+pub use invariants::{Hand, Violation, violations};
+pub use plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason};
+pub use planner::plan;
+pub use schedule::{Caches, Schedule, Standby};
 pub use sighting::{Excuse, Observations, Observed, Resolvers, Seen, Sighting};
 pub use silence::Silences;
+pub use step::{Circumstances, Daemons, Refused, Step, remaining, step};
 pub use waits::{ClockTrouble, Elapsed, Witnessed};

@@ -5,12 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::event::Event;
-use super::schedule::Schedule;
-use super::sighting::Observations;
-use super::waits::Witnessed;
 use crate::dkim::Algorithm;
 use crate::dkim::key::KeyId;
-use crate::manifest::DomainManifest;
 use crate::names::Selector;
 
 /// When each key was last used to sign, as far as daemons wrote it down. Only ever lengthens a wait.
@@ -75,7 +71,7 @@ pub enum Action {
         /// Whose record.
         selector: Selector,
     },
-    /// Wait until all daemons have the manifest as it is; see [`Schedule::acknowledge_within`].
+    /// Wait until all daemons have the manifest as it is; see [`super::Schedule::acknowledge_within`].
     AwaitDaemons {
         /// Whose key they must have ceased to use.
         selector: Selector,
@@ -206,17 +202,4 @@ pub enum Threat {
     CompromisedSigns,
     /// A key is compromised, and its record could not be revoked yet.
     CompromisedPublished,
-}
-
-/// What is to be done about a domain's keys.
-pub fn plan(
-    manifest: &DomainManifest,
-    observations: &Observations,
-    evidence: &Evidence,
-    now: &Witnessed,
-    schedule: &Schedule,
-    automation: Automation,
-) -> Plan {
-    let _ = (manifest, observations, evidence, now, schedule, automation);
-    Plan::default()
 }

@@ -17,6 +17,8 @@ pub struct Schedule {
     pub mail_life: SignedDuration,
     /// How long a record stands on every server before its key is Ready, at least; TTLs may make it longer.
     pub settle: SignedDuration,
+    /// Whether a key is Ready only when caches have let go of what they held before.
+    pub caches: Caches,
     /// How many rounds in a row must find the record on every server.
     pub rounds: u32,
     /// How far apart the first and the last of these rounds are, at least.
@@ -44,6 +46,15 @@ pub enum Standby {
     WhenDue,
 }
 
+/// Whether what caches may hold of a name is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Caches {
+    /// The largest TTL that was seen passes, negative answers and CNAMEs included.
+    Expire,
+    /// Nobody can have asked for the name: it is new, and there is an emergency.
+    Ignored,
+}
+
 impl Default for Schedule {
     /// - 180 days: twice a year, as M3AAWG advises at the least.
     /// - 14 days of mail life: MTAs give up after five, people restore and re-check mail later.
@@ -56,6 +67,7 @@ impl Default for Schedule {
             standby: Standby::Always,
             mail_life: SignedDuration::from_hours(14 * DAY),
             settle: SignedDuration::from_hours(DAY),
+            caches: Caches::Expire,
             rounds: 3,
             rounds_over: SignedDuration::from_mins(5),
             reseen_within: SignedDuration::from_hours(1),
@@ -81,6 +93,7 @@ impl Schedule {
             rounds: self.rounds.min(2),
             rounds_over: self.rounds_over.min(SignedDuration::from_secs(30)),
             settle: SignedDuration::ZERO,
+            caches: Caches::Ignored,
             ..self.clone()
         }
     }

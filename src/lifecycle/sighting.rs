@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::answers::{Says, resolver_says, response, says};
+use super::schedule::Schedule;
+use super::silence::{Silences, is_unresolved};
+use super::waits::{Witnessed, seconds};
+use crate::manifest::Binding;
 use crate::names::Selector;
-use crate::observation::{Observation, Recursive, Server, Txt};
-
-use super::silence::Silences;
-use super::waits::Witnessed;
+use crate::observation::{
+    ChainEnd, Hop, Observation, Outcome, Recursive, RecursiveAnswer, Server, Soa, Txt, presentation,
+};
 
 /// What was seen of a domain's records, each as of its own time. A selector that is missing was not looked at.
 #[derive(Debug, Clone, Default)]
@@ -73,8 +77,8 @@ pub enum Seen {
 /// A server whose silence was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excuse {
-    /// The server.
-    pub server: Server,
+    /// The server; its name alone where no address of it is known.
+    pub server: String,
     /// For how many seconds it has been silent.
     pub silent_for: u64,
 }
@@ -91,4 +95,193 @@ pub enum Resolvers {
         /// Which and what, for people.
         evidence: String,
     },
+}
+
+impl Sighting {
+    /// What an observation comes to for a binding, whoever is to be excused.
+    pub fn of(binding: &Binding, observed: &Observed, silences: &Silences, schedule: &Schedule) -> Self {
+        let mut tally = Tally::new(silences, seconds(schedule.excuse_after), &observed.at);
+        let observation = &observed.observation;
+        for (index, hop) in observation.hops.iter().enumerate() {
+            let next = observation.hops.get(index + 1).map(|hop| hop.name.as_str());
+            tally.hop(binding, observation, hop, next);
+        }
+        let seen = tally.seen(observation.chain);
+        Self {
+            seen,
+            largest_ttl: tally.largest_ttl,
+            negative_ttl: tally.negative_ttl,
+            excuses: tally.excuses,
+            resolvers: Resolvers::of(binding, observed),
+            standing: tally.standing,
+            at: observed.at.clone(),
+        }
+    }
+
+    /// What is seen, in words.
+    pub fn describe(&self) -> String {
+        match &self.seen {
+            Seen::Everywhere => "every server has the record".into(),
+            Seen::Nowhere => "no server has the record".into(),
+            Seen::Revoked => "every server has the record with an empty p=".into(),
+            Seen::Partly => "only some of the servers have the record".into(),
+            Seen::Foreign { evidence } => evidence.clone(),
+            Seen::Unknown { reason } => reason.clone(),
+        }
+    }
+}
+
+impl Resolvers {
+    fn of(binding: &Binding, observed: &Observed) -> Self {
+        let recursive = &observed.observation.recursive;
+        if recursive.answer == RecursiveAnswer::NotAsked {
+            return Self::NotAsked;
+        }
+        for asked in std::iter::once(recursive).chain(&observed.outside) {
+            if let Err(what) = resolver_says(binding, &asked.answer) {
+                let evidence = format!("resolver {}: {what}", presentation(asked.resolver.as_bytes()));
+                return Self::Differ { evidence };
+            }
+        }
+        Self::Agree
+    }
+}
+
+/// What all servers of all hops said, counted.
+struct Tally<'a> {
+    silences: &'a Silences,
+    excuse_after: u64,
+    at: &'a Witnessed,
+    has_ours: bool,
+    has_revoked: bool,
+    has_absent: bool,
+    foreign: Option<String>,
+    unknown: Option<String>,
+    largest_ttl: u32,
+    negative_ttl: u32,
+    excuses: Vec<Excuse>,
+    standing: Vec<Txt>,
+}
+
+/// A server, or a name without addresses, that is to be asked and does not answer.
+struct Silent {
+    server: String,
+    silent_for: u64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(silences: &'a Silences, excuse_after: u64, at: &'a Witnessed) -> Self {
+        Self {
+            silences,
+            excuse_after,
+            at,
+            has_ours: false,
+            has_revoked: false,
+            has_absent: false,
+            foreign: None,
+            unknown: None,
+            largest_ttl: 0,
+            negative_ttl: 0,
+            excuses: Vec::new(),
+            standing: Vec::new(),
+        }
+    }
+
+    fn hop(&mut self, binding: &Binding, observation: &Observation, hop: &Hop, next: Option<&str>) {
+        let mut silent = Vec::new();
+        // Whether each name answers, at any of its addresses.
+        let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+        for answer in &hop.answers {
+            if answer.outcome == Outcome::NoRoute {
+                continue;
+            }
+            let answers = names.entry(&answer.server.name).or_default();
+            match response(&answer.outcome) {
+                Some(response) => {
+                    *answers = true;
+                    let said = says(binding, response, next, observation.wildcard.as_deref());
+                    self.count(said, &answer.server);
+                    let ttls =
+                        response.txt.iter().map(|txt| txt.ttl).chain(response.cname.iter().map(|alias| alias.ttl));
+                    self.largest_ttl = ttls.fold(self.largest_ttl, u32::max);
+                    self.negative(response.soa.as_ref());
+                }
+                None => {
+                    let silent_for = self.silences.of_server(hop, &answer.server, self.at);
+                    silent.push(Silent { server: answer.server.to_string(), silent_for });
+                }
+            }
+        }
+        if let Some(zone) = &hop.zone {
+            for server in zone.name_servers.iter().filter(|server| is_unresolved(server)) {
+                names.entry(&server.name).or_default();
+                let silent_for = self.silences.of_name(hop, server, self.at);
+                silent.push(Silent { server: presentation(server.name.as_bytes()), silent_for });
+            }
+            for soa in &zone.soas {
+                self.negative(soa.soa.as_ref());
+            }
+        }
+        let answering = names.values().filter(|answers| **answers).count();
+        if answering == 0 {
+            let why = match &hop.zone_unknown {
+                Some(why) => presentation(why.as_bytes()),
+                None => "no server answers with authority".into(),
+            };
+            self.unknown.get_or_insert(format!("{}: {why}", presentation(hop.name.as_bytes())));
+            return;
+        }
+        let enough = answering * 2 >= names.len();
+        for Silent { server, silent_for } in silent {
+            if enough && silent_for >= self.excuse_after {
+                self.excuses.push(Excuse { server, silent_for });
+            } else {
+                self.unknown
+                    .get_or_insert(format!("{server} does not answer with authority, for {silent_for} s so far"));
+            }
+        }
+    }
+
+    fn count(&mut self, said: Says<'_>, server: &Server) {
+        let standing = match said {
+            Says::Ours(txt) => {
+                self.has_ours = true;
+                txt
+            }
+            Says::Revoked(txt) => {
+                self.has_revoked = true;
+                txt
+            }
+            Says::Absent => return self.has_absent = true,
+            Says::LeadsOn => return,
+            Says::Foreign(what) => {
+                self.foreign.get_or_insert(format!("{server}: {what}"));
+                return;
+            }
+        };
+        if !self.standing.iter().any(|known| known.strings == standing.strings) {
+            self.standing.push(standing.clone());
+        }
+    }
+
+    fn negative(&mut self, soa: Option<&Soa>) {
+        self.negative_ttl = self.negative_ttl.max(soa.map_or(0, Soa::negative_ttl));
+    }
+
+    fn seen(&mut self, chain: ChainEnd) -> Seen {
+        if chain != ChainEnd::Complete {
+            return Seen::Foreign { evidence: "the chain of CNAMEs does not end".into() };
+        }
+        if let Some(evidence) = self.foreign.take() {
+            return Seen::Foreign { evidence };
+        }
+        match (self.has_ours, self.has_revoked, self.has_absent, self.unknown.take()) {
+            (true, true, _, _) | (true, _, true, _) | (_, true, true, _) => Seen::Partly,
+            (_, _, _, Some(reason)) => Seen::Unknown { reason },
+            (true, false, false, None) => Seen::Everywhere,
+            (false, true, false, None) => Seen::Revoked,
+            (false, false, true, None) => Seen::Nowhere,
+            (false, false, false, None) => Seen::Unknown { reason: "nobody was asked".into() },
+        }
+    }
 }

@@ -108,13 +108,15 @@ pub enum ActivateError {
     },
 }
 
-/// What an operator may do, whatever the waits: the one place that says which steps are legal.
-///
-/// Deviates: skips the waits before Ready on purpose (the operator was told what that risks), and brings a Retiring
-/// key back, which is still published and kept for that.
-fn operator_may(from: StateName, to: StateName) -> bool {
-    use StateName::{Active, Generated, Published, Ready, Retiring};
-    matches!((from, to), (Generated | Published | Ready | Retiring, Active) | (Active, Retiring))
+impl StateName {
+    /// Whether an operator may make a key of this state Active, whatever the waits: the one place that says so; the
+    /// life cycle asks here.
+    ///
+    /// Deviates: skips the waits before Ready on purpose (the operator was told what that risks), and brings a Retiring
+    /// key back, which is still published and kept for that, unless its withdrawal has begun.
+    pub fn operator_may_activate(self) -> bool {
+        matches!(self, Self::Generated | Self::Published | Self::Ready | Self::Retiring)
+    }
 }
 
 impl DomainManifest {
@@ -177,7 +179,7 @@ impl DomainManifest {
     fn may_sign(&self, binding: &Binding) -> Result<(), ActivateError> {
         let (domain, selector) = (self.domain.clone(), binding.selector.clone());
         let state = binding.state.name();
-        if state != StateName::Active && !operator_may(state, StateName::Active) {
+        if (state != StateName::Active && !state.operator_may_activate()) || binding.state.is_being_withdrawn() {
             Err(ActivateError::State { domain, selector, state })
         } else if binding.compromised.is_some() {
             Err(ActivateError::Compromised { domain, selector })
@@ -193,7 +195,7 @@ impl DomainManifest {
         let previous: Vec<(Algorithm, Selector)> = self
             .bindings
             .iter()
-            .filter(|binding| operator_may(binding.state.name(), StateName::Retiring))
+            .filter(|binding| binding.state.name() == StateName::Active)
             .map(|binding| (binding.algorithm(), binding.selector.clone()))
             .collect();
         for binding in &mut self.bindings {
@@ -216,6 +218,7 @@ impl DomainManifest {
                     last_used: None,
                     largest_ttl: binding.state.largest_ttl(),
                     withdrawal_begun: None,
+                    acknowledged: None,
                 });
                 binding.witness = None;
                 retired.push(binding.selector.clone());
@@ -322,7 +325,13 @@ mod tests {
             ActivateError::NoPrivateKey { .. }
         ));
         let revoked = |binding: &mut Binding| {
-            binding.state = State::Revoked(Revoked { since: at(1), by: EnteredBy::Waits, not_withdrawn_before: at(2) });
+            binding.state = State::Revoked(Revoked {
+                since: at(1),
+                by: EnteredBy::Waits,
+                not_withdrawn_before: at(2),
+                largest_ttl: None,
+                acknowledged: None,
+            });
         };
         assert!(matches!(changed(revoked), ActivateError::State { state: StateName::Revoked, .. }));
         assert!(matches!(named(&with_keys(&["b"])), ActivateError::NoSuchSelector { .. }));
@@ -336,17 +345,10 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_an_operator_may_make_are_these() {
+    fn the_states_from_which_an_operator_may_activate_are_these() {
         use StateName::*;
         let all = [Generated, Published, Ready, Active, Retiring, Revoked, Withdrawn];
-        let legal: Vec<_> = all
-            .iter()
-            .flat_map(|from| all.iter().map(move |to| (*from, *to)))
-            .filter(|(from, to)| operator_may(*from, *to))
-            .collect();
-        assert_eq!(
-            legal,
-            [(Generated, Active), (Published, Active), (Ready, Active), (Active, Retiring), (Retiring, Active)]
-        );
+        let legal: Vec<_> = all.into_iter().filter(|state| state.operator_may_activate()).collect();
+        assert_eq!(legal, [Generated, Published, Ready, Retiring]);
     }
 }

@@ -131,6 +131,26 @@ impl DomainManifest {
         Ok(manifest)
     }
 
+    /// The same domain with other bindings and tombstones.
+    ///
+    /// # Errors
+    /// If they contradict each other.
+    pub(crate) fn with_bindings(
+        &self,
+        bindings: Vec<Binding>,
+        tombstones: Vec<Tombstone>,
+    ) -> Result<Self, Contradiction> {
+        match contradictions(&bindings, &tombstones).into_iter().next() {
+            Some((_, contradiction)) => Err(contradiction),
+            None => Ok(Self { bindings, tombstones, ..self.clone() }),
+        }
+    }
+
+    /// The same keys under another status.
+    pub(crate) fn with_status(&self, status: Status) -> Self {
+        Self { status, ..self.clone() }
+    }
+
     /// Writes it, indented, with the fields in their documented order and a final line feed.
     ///
     /// # Errors

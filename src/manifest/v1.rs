@@ -208,6 +208,15 @@ impl State {
         }
     }
 
+    /// Whether its record is being revoked or deleted, or is gone: it can never sign again.
+    pub fn is_being_withdrawn(&self) -> bool {
+        match self {
+            Self::Retiring(state) => state.withdrawal_begun.is_some(),
+            Self::Revoked(_) | Self::Withdrawn(_) => true,
+            Self::Generated(_) | Self::Published(_) | Self::Ready(_) | Self::Active(_) => false,
+        }
+    }
+
     /// When it was entered.
     pub fn since(&self) -> Timestamp {
         match self {
@@ -228,13 +237,14 @@ impl State {
             Self::Ready(state) => Some(state.largest_ttl),
             Self::Active(state) => state.largest_ttl,
             Self::Retiring(state) => state.largest_ttl,
-            Self::Generated(_) | Self::Revoked(_) | Self::Withdrawn(_) => None,
+            Self::Revoked(state) => state.largest_ttl,
+            Self::Generated(_) | Self::Withdrawn(_) => None,
         }
     }
 }
 
-/// The states without their facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// The states without their facts, in the order of a key's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "documented at State")]
 pub enum StateName {
@@ -373,6 +383,9 @@ pub struct Retiring {
     /// When its record was about to be revoked or deleted. From then on it can never sign again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal_begun: Option<Timestamp>,
+    /// When the publisher acknowledged the record with an empty p=, or the deletion of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Timestamp>,
 }
 
 /// Facts of [`State::Revoked`].
@@ -385,6 +398,12 @@ pub struct Revoked {
     pub by: EnteredBy,
     /// The empty record stays at least until then.
     pub not_withdrawn_before: Timestamp,
+    /// The largest TTL, in seconds, seen on the way to the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_ttl: Option<u32>,
+    /// When the publisher acknowledged the deletion of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Timestamp>,
 }
 
 /// Facts of [`State::Withdrawn`].
@@ -418,7 +437,7 @@ pub struct Held {
 pub enum HeldReason {
     /// A record that is not ours stands at the name where ours is to go.
     Conflict,
-    /// Our record was changed or removed by someone else.
+    /// Our record was changed by someone else.
     Drift,
 }
 

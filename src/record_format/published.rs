@@ -32,10 +32,23 @@ pub struct PublishedRecord {
 impl PublishedRecord {
     /// The record of one binding; with an empty p= once it is revoked.
     pub fn of(domain: &DomainName, binding: &Binding) -> Self {
-        let record = match binding.state.name() {
-            StateName::Revoked => KeyRecord::revoked(binding.algorithm()),
-            _ => KeyRecord::of(&binding.public_key),
-        };
+        match binding.state.name() {
+            StateName::Revoked => Self::revoked(domain, binding),
+            _ => Self::with_key(domain, binding),
+        }
+    }
+
+    /// The record that has the binding's key, whatever its state.
+    pub fn with_key(domain: &DomainName, binding: &Binding) -> Self {
+        Self::saying(&KeyRecord::of(&binding.public_key), domain, binding)
+    }
+
+    /// The record that revokes the binding's key, whatever its state.
+    pub fn revoked(domain: &DomainName, binding: &Binding) -> Self {
+        Self::saying(&KeyRecord::revoked(binding.algorithm()), domain, binding)
+    }
+
+    fn saying(record: &KeyRecord, domain: &DomainName, binding: &Binding) -> Self {
         Self {
             name: binding.selector.record_name(domain),
             rr_type: "TXT",

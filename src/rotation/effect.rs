@@ -87,6 +87,13 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Whether it changes what the DNS says.
+    pub fn changes_dns(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::Revoke { .. } | Self::Delete { .. })
+    }
+}
+
 /// What came of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

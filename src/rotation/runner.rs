@@ -21,6 +21,9 @@ use crate::lifecycle::{Evidence, Silences, Witnessed};
 use crate::manifest::DomainManifest;
 use crate::names::DomainName;
 
+/// The TTL, in seconds, of records of a domain that has none yet.
+const RECORD_TTL: u32 = 3600;
+
 /// How often a domain is begun anew because somebody else wrote meanwhile.
 const ATTEMPTS: u32 = 5;
 
@@ -77,6 +80,8 @@ pub enum KnownUse {
 pub struct Ran {
     /// What was done, as the audit log has it.
     pub done: Vec<Entry>,
+    /// The keys as they are now.
+    pub manifest: DomainManifest,
     /// What is left.
     pub summary: Summary,
     /// Since when servers are silent.
@@ -99,6 +104,14 @@ pub enum RunError {
     /// A thread ended before its work.
     #[error("a thread ended before its work was done")]
     Thread(#[from] tokio::task::JoinError),
+    /// It took far too long, and was cut off.
+    #[error("work on {domain} was cut off after {} s", after.as_secs())]
+    Slow {
+        /// Which.
+        domain: DomainName,
+        /// How long it took.
+        after: std::time::Duration,
+    },
     /// Others write all the time.
     #[error("the keys of {domain} were changed by others {ATTEMPTS} times meanwhile")]
     Overtaken {
@@ -121,6 +134,7 @@ impl Runner {
         domain: &DomainName,
         patrol: Patrol,
         mut silences: Silences,
+        mut audited: Option<u64>,
     ) -> Result<Option<Ran>, RunError> {
         let mut done = Vec::new();
         for _ in 0..ATTEMPTS {
@@ -130,7 +144,7 @@ impl Runner {
             };
             let rsa = rsa_of(&manifest);
             let mut work = Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done };
-            let mut machine = Machine::new(self.start(manifest, patrol, silences));
+            let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
             let mut outcome = Outcome::Begin;
             let summary = loop {
                 match machine.next(outcome, &self.now()) {
@@ -139,22 +153,27 @@ impl Runner {
                 }
             };
             silences = machine.silences().clone();
+            // All of its lines were appended before it was done.
+            let manifest = machine.manifest().clone();
+            audited = Some(manifest.revision());
             if !summary.overtaken {
-                return Ok(Some(Ran { done, summary: *summary, silences }));
+                return Ok(Some(Ran { done, manifest, summary: *summary, silences }));
             }
         }
         Err(RunError::Overtaken { domain: domain.clone() })
     }
 
     /// What a machine or a plan for a domain begins with.
-    pub fn start(&self, manifest: DomainManifest, patrol: Patrol, silences: Silences) -> Start {
+    pub fn start(&self, manifest: DomainManifest, patrol: Patrol, silences: Silences, audited: Option<u64>) -> Start {
         Start {
             schedule: schedule(&self.config, manifest.domain()),
             automation: automation(&self.config, &manifest),
             evidence: self.evidence_of(&manifest),
-            manifest,
+            record_ttl: ttl(&manifest),
             silences,
             patrol,
+            audited,
+            manifest,
         }
     }
 
@@ -274,6 +293,11 @@ impl Work<'_> {
         self.done.extend(entries);
         Ok(Outcome::Done)
     }
+}
+
+/// As the newest key of the domain has it.
+fn ttl(manifest: &DomainManifest) -> u32 {
+    manifest.bindings().last().map_or(RECORD_TTL, |binding| binding.record_ttl)
 }
 
 /// As the newest RSA key of the domain, where such are still made.

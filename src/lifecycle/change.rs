@@ -1,0 +1,242 @@
+//! Changes of a domain's manifest, each a function from one manifest to the next.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::event::Event;
+use super::plan::{Change, Evidence};
+use super::schedule::Schedule;
+use super::step::{Circumstances, Daemons, Refused, Step, counted, step};
+use super::waits::Witnessed;
+use crate::dkim::key::PublicKey;
+use crate::manifest::{
+    BindError, Binding, Contradiction, DomainManifest, EnteredBy, Generated, Meanwhile, PrivateKeyPlace, State,
+    StateName, Status,
+};
+use crate::names::Selector;
+
+/// Why a manifest is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// No binding has this selector.
+    #[error("there is no key with the selector {selector}")]
+    NoSuchSelector {
+        /// The selector.
+        selector: Selector,
+    },
+    /// The step is not legal, or not yet.
+    #[error("selector {selector}: {source}")]
+    Refused {
+        /// The selector.
+        selector: Selector,
+        /// Why.
+        source: Refused,
+    },
+    /// A domain that is leaving or gone signs with nothing.
+    #[error("the domain is not signed for any more")]
+    NotEnabled,
+    /// The result would contradict itself.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+}
+
+/// The manifest after a change.
+///
+/// # Errors
+/// [`ChangeError`]; then nothing may be changed.
+pub fn apply(
+    manifest: &DomainManifest,
+    change: &Change,
+    evidence: &Evidence,
+    now: &Witnessed,
+    schedule: &Schedule,
+) -> Result<DomainManifest, ChangeError> {
+    let domain = Domain { manifest, evidence, now, schedule: &in_force(manifest, schedule) };
+    let mut bindings = manifest.bindings().to_vec();
+    let mut tombstones = manifest.tombstones().to_vec();
+    match change {
+        Change::Step { selector, event } => match domain.step(selector, event)? {
+            Step::Unchanged => {}
+            Step::Changed(after) => replace(&mut bindings, *after),
+            Step::Forgotten(stone) => {
+                bindings.retain(|binding| binding.selector != *selector);
+                tombstones.push(stone);
+            }
+        },
+        Change::Activate { selectors } => {
+            if manifest.status() != Status::Enabled {
+                return Err(ChangeError::NotEnabled);
+            }
+            for selector in selectors {
+                domain.activate(selector, EnteredBy::Waits, &mut bindings)?;
+            }
+        }
+        Change::Count => {
+            for binding in &mut bindings {
+                *binding = counted(binding, &domain.circumstances(binding));
+            }
+        }
+    }
+    Ok(manifest.with_bindings(bindings, tombstones)?)
+}
+
+/// Binds a key that rotation made to a selector of its own.
+///
+/// # Errors
+/// As [`DomainManifest::bind_generated`].
+pub fn bind(
+    manifest: &DomainManifest,
+    selector: Selector,
+    public_key: PublicKey,
+    record_ttl: u32,
+    now: &Witnessed,
+) -> Result<DomainManifest, BindError> {
+    let bound = manifest.bind_generated(selector.clone(), public_key, PrivateKeyPlace::Own, record_ttl, now.wall)?;
+    let mut bindings = bound.bindings().to_vec();
+    for binding in bindings.iter_mut().filter(|binding| binding.selector == selector) {
+        binding.state = State::Generated(Generated { since: binding.created, by: EnteredBy::Waits });
+        binding.witness = Some(now.begin());
+    }
+    // Only states changed, and none to Active.
+    Ok(bound.with_bindings(bindings, bound.tombstones().to_vec()).unwrap_or(bound))
+}
+
+/// The domain leaves (`offboard`): nothing signs any more from the commit of this on; the plan does the rest.
+pub fn leave(manifest: &DomainManifest) -> DomainManifest {
+    manifest.with_status(Status::Leaving)
+}
+
+/// The domain is not delegated to us any more: nothing is done or said about it from now on.
+pub fn gone(manifest: &DomainManifest) -> DomainManifest {
+    manifest.with_status(Status::Gone)
+}
+
+/// What declaring a key compromised comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emergency {
+    /// The manifest as it is to be. From its commit on the key does not sign, if `meanwhile` says stop or there is a
+    /// successor.
+    pub manifest: DomainManifest,
+    /// The standby key that signs in its place.
+    pub successor: Option<Selector>,
+    /// Until when mail that it signed is under way: what is lost when its record is revoked. None: it never signed.
+    pub mail_until: Option<Timestamp>,
+}
+
+/// The operator says that others may have a key. Its standby key takes over in the same commit, if it is Ready; the plan
+/// does the rest: daemons, revocation, another standby key.
+///
+/// # Errors
+/// [`ChangeError::NoSuchSelector`].
+pub fn compromise(
+    manifest: &DomainManifest,
+    selector: &Selector,
+    meanwhile: Meanwhile,
+    evidence: &Evidence,
+    now: &Witnessed,
+    schedule: &Schedule,
+) -> Result<Emergency, ChangeError> {
+    let domain = Domain { manifest, evidence, now, schedule };
+    let unknown = || ChangeError::NoSuchSelector { selector: selector.clone() };
+    let binding = manifest.binding(selector).ok_or_else(unknown)?;
+    let mut bindings = manifest.bindings().to_vec();
+    if let Step::Changed(after) = domain.step(selector, &Event::Compromised { meanwhile })? {
+        replace(&mut bindings, *after);
+    }
+    let mut successor = None;
+    if binding.state.name() == StateName::Active && manifest.status() == Status::Enabled {
+        let standby = bindings.iter().rev().find(|other| {
+            other.algorithm() == binding.algorithm() && other.state.name() == StateName::Ready && is_usable(other)
+        });
+        if let Some(standby) = standby.map(|standby| standby.selector.clone()) {
+            // The operator, not the waits: the last look at its record may be older than a rotation would have it.
+            domain.activate(&standby, EnteredBy::Operator, &mut bindings)?;
+            successor = Some(standby);
+        }
+    }
+    let mail = jiff::SignedDuration::from_secs(schedule.mail_seconds().cast_signed());
+    let mail_until = match &binding.state {
+        State::Active(_) => now.wall.saturating_add(mail).ok(),
+        State::Retiring(state) if state.not_withdrawn_before > state.since => Some(state.not_withdrawn_before),
+        _ => None,
+    };
+    let manifest = manifest.with_bindings(bindings, manifest.tombstones().to_vec())?;
+    Ok(Emergency { manifest, successor, mail_until })
+}
+
+/// Whether a key could sign: it is not compromised, and its private part is here.
+pub(super) fn is_usable(binding: &Binding) -> bool {
+    binding.compromised.is_none() && binding.private_key != PrivateKeyPlace::None
+}
+
+/// The schedule that holds for a domain now: with shortened checks while an enabled domain has no sound key that signs
+/// because of a compromise.
+pub(super) fn in_force<'a>(manifest: &DomainManifest, schedule: &'a Schedule) -> Cow<'a, Schedule> {
+    let signs = manifest.signing().any(is_usable);
+    let compromised = manifest.bindings().iter().any(|binding| binding.compromised.is_some());
+    if manifest.status() == Status::Enabled && compromised && !signs {
+        Cow::Owned(schedule.shortened())
+    } else {
+        Cow::Borrowed(schedule)
+    }
+}
+
+/// What steps of one domain's bindings go by.
+#[derive(Clone, Copy)]
+pub(super) struct Domain<'a> {
+    pub(super) manifest: &'a DomainManifest,
+    pub(super) evidence: &'a Evidence,
+    pub(super) now: &'a Witnessed,
+    pub(super) schedule: &'a Schedule,
+}
+
+impl<'a> Domain<'a> {
+    pub(super) fn circumstances(&self, binding: &Binding) -> Circumstances<'a> {
+        let heard = self.evidence.acknowledged_revision.is_some_and(|revision| revision >= self.manifest.revision());
+        Circumstances {
+            now: self.now,
+            schedule: self.schedule,
+            last_used: self.evidence.last_used.get(&binding.key_id()).copied(),
+            daemons: if heard { Daemons::Ceased } else { Daemons::NotHeard },
+        }
+    }
+
+    fn step(&self, selector: &Selector, event: &Event) -> Result<Step, ChangeError> {
+        let unknown = || ChangeError::NoSuchSelector { selector: selector.clone() };
+        self.step_of(self.manifest.binding(selector).ok_or_else(unknown)?, event)
+    }
+
+    fn step_of(&self, binding: &Binding, event: &Event) -> Result<Step, ChangeError> {
+        let selector = || binding.selector.clone();
+        step(binding, event, &self.circumstances(binding))
+            .map_err(|source| ChangeError::Refused { selector: selector(), source })
+    }
+
+    /// One key begins to sign, and what signed with the same algorithm retires.
+    fn activate(&self, selector: &Selector, by: EnteredBy, bindings: &mut [Binding]) -> Result<(), ChangeError> {
+        let unknown = || ChangeError::NoSuchSelector { selector: selector.clone() };
+        let next = bindings.iter().find(|binding| binding.selector == *selector).ok_or_else(unknown)?.clone();
+        let signs =
+            |binding: &&Binding| binding.algorithm() == next.algorithm() && binding.state.name() == StateName::Active;
+        let before = bindings.iter().find(signs).cloned();
+        let previous = before.as_ref().map(|before| before.selector.clone());
+        if let Step::Changed(after) = self.step_of(&next, &Event::Activated { by, previous })? {
+            replace(bindings, *after);
+        }
+        if let Some(before) = before {
+            let event = Event::Retired { by, successor: Some(selector.clone()) };
+            if let Step::Changed(after) = self.step_of(&before, &event)? {
+                replace(bindings, *after);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replace(bindings: &mut [Binding], after: Binding) {
+    for binding in bindings.iter_mut().filter(|binding| binding.selector == after.selector) {
+        *binding = after.clone();
+    }
+}

@@ -1,0 +1,152 @@
+//! Plans.
+
+use super::world::{DAY, Has, at, bound, domain, key, later, observed, ours, selector};
+use crate::dkim::Algorithm;
+use crate::lifecycle::{
+    Action, Automation, Change, Depth, Event, Evidence, Observations, Plan, Schedule, Threat, WaitReason, Witnessed,
+    apply, compromise, gone, leave, plan,
+};
+use crate::manifest::{Choice, DomainManifest, Meanwhile, RetirementWaits, StateName};
+
+fn planned(manifest: &DomainManifest, now: &Witnessed, automation: Automation) -> Plan {
+    let (seen, evidence) = (Observations::default(), Evidence::default());
+    plan(manifest, &seen, &evidence, now, &Schedule::default(), automation)
+}
+
+/// A domain that signs with one key.
+fn signing() -> DomainManifest {
+    let manifest = bound(&domain(), "old", key(Algorithm::RsaSha256, 1), &at(0));
+    manifest.activate(Choice::Newest, RetirementWaits::default(), at(0).wall).unwrap().manifest
+}
+
+/// And has another, which is Ready.
+fn with_standby() -> DomainManifest {
+    let mut manifest = bound(&signing(), "new", key(Algorithm::RsaSha256, 2), &at(1));
+    let schedule = Schedule::default();
+    for seconds in [0, 10, 160, 310, 310 + DAY] {
+        let now = at(1 + seconds);
+        let binding = manifest.binding(&selector("new")).unwrap();
+        let look = observed(&[ours(binding), ours(binding)], &now);
+        let mut seen = Observations::default();
+        seen.seen.insert(selector("new"), look);
+        for action in plan(&manifest, &seen, &Evidence::default(), &now, &schedule, Automation::ByHand).actions {
+            if let Action::Change(change) = action {
+                manifest = apply(&manifest, &change, &Evidence::default(), &now, &schedule).unwrap();
+            }
+        }
+    }
+    assert_eq!(manifest.binding(&selector("new")).unwrap().state.name(), StateName::Ready);
+    manifest
+}
+
+#[test]
+fn a_standby_key_is_made_at_once_and_takes_over_when_its_turn_comes() {
+    assert_eq!(
+        planned(&signing(), &at(5), Automation::Full).actions,
+        [Action::Generate { algorithm: Algorithm::RsaSha256 }]
+    );
+    let manifest = with_standby();
+    assert_eq!(planned(&manifest, &at(2 * DAY), Automation::Full).actions, []);
+    let due = at(180 * DAY);
+    let look = Action::Observe { selector: selector("new"), depth: Depth::Servers };
+    assert_eq!(planned(&manifest, &due, Automation::Full).actions, [look]);
+
+    let binding = manifest.binding(&selector("new")).unwrap();
+    let mut seen = Observations::default();
+    seen.seen.insert(selector("new"), observed(&[ours(binding), ours(binding)], &due));
+    let (evidence, schedule) = (Evidence::default(), Schedule::default());
+    let look = plan(&manifest, &seen, &evidence, &due, &schedule, Automation::Full).actions;
+    let [Action::Change(change @ Change::Step { event: Event::Looked(_), .. })] = look.as_slice() else {
+        panic!("{look:?}")
+    };
+    let manifest = apply(&manifest, change, &evidence, &due, &schedule).unwrap();
+    let turn = plan(&manifest, &seen, &evidence, &due, &schedule, Automation::Full).actions;
+    assert_eq!(turn, [Action::Change(Change::Activate { selectors: vec![selector("new")] })]);
+    let Action::Change(change) = &turn[0] else { panic!() };
+    let after = apply(&manifest, change, &evidence, &due, &schedule).unwrap();
+    assert_eq!(after.signing().map(|binding| binding.selector.clone()).collect::<Vec<_>>(), [selector("new")]);
+    assert_eq!(after.binding(&selector("old")).unwrap().state.name(), StateName::Retiring);
+}
+
+#[test]
+fn whoever_only_reminds_does_nothing() {
+    for now in [at(5), at(400 * DAY)] {
+        let plan = planned(&with_standby(), &now, Automation::Reminders);
+        assert_eq!(plan.actions, []);
+        assert!(plan.waits.iter().any(|wait| wait.reason == WaitReason::Reminder));
+    }
+    let generated = bound(&domain(), "s", key(Algorithm::RsaSha256, 1), &at(0));
+    let waits = planned(&generated, &at(1), Automation::Reminders).waits;
+    assert!(waits.iter().any(|wait| wait.reason == WaitReason::PublishByHand), "{waits:?}");
+}
+
+#[test]
+fn a_compromised_key_is_replaced_in_one_commit_and_revoked_once_daemons_had_their_minute() {
+    let (evidence, schedule) = (Evidence::default(), Schedule::default());
+    let now = at(2 * DAY);
+    let emergency = compromise(&with_standby(), &selector("old"), Meanwhile::Stop, &evidence, &now, &schedule).unwrap();
+    assert_eq!(emergency.successor, Some(selector("new")));
+    let actions = planned(&emergency.manifest, &now, Automation::Full).actions;
+    assert_eq!(actions[0], Action::AwaitDaemons { selector: selector("old") });
+    assert!(actions.contains(&Action::Generate { algorithm: Algorithm::RsaSha256 }));
+    let begun = Action::Change(Change::Step { selector: selector("old"), event: Event::WithdrawalBegun });
+    assert_eq!(planned(&emergency.manifest, &later(&now, 60), Automation::Full).actions[0], begun);
+}
+
+#[test]
+fn without_a_standby_the_operator_chooses_what_happens_meanwhile() {
+    let (evidence, schedule) = (Evidence::default(), Schedule::default());
+    let signed =
+        |meanwhile| compromise(&signing(), &selector("old"), meanwhile, &evidence, &at(5), &schedule).unwrap().manifest;
+    let signs_on = signed(Meanwhile::Sign);
+    assert_eq!(signs_on.signing().count(), 1);
+    let plan = planned(&signs_on, &at(5), Automation::Full);
+    assert_eq!(plan.actions, [Action::Generate { algorithm: Algorithm::RsaSha256 }]);
+    assert!(plan.alarms.iter().any(|alarm| alarm.threat == Threat::CompromisedSigns));
+    let stopped = signed(Meanwhile::Stop);
+    assert_eq!(stopped.signing().count(), 0);
+    let plan = planned(&stopped, &at(5), Automation::Full);
+    assert!(matches!(&plan.actions[0], Action::Change(Change::Step { event: Event::Retired { .. }, .. })));
+    assert!(plan.alarms.iter().any(|alarm| alarm.threat == Threat::NothingSigns));
+}
+
+#[test]
+fn a_leaving_domain_retires_its_keys_and_one_that_is_gone_is_left_alone() {
+    let manifest = leave(&with_standby());
+    let actions = planned(&manifest, &at(2 * DAY), Automation::Full).actions;
+    assert_eq!(actions.len(), 2);
+    assert!(actions.iter().all(|action| matches!(
+        action,
+        Action::Change(Change::Step { event: Event::Retired { successor: None, .. }, .. })
+    )));
+    assert_eq!(planned(&gone(&manifest), &at(2 * DAY), Automation::Full), Plan::default());
+}
+
+#[test]
+fn a_clock_that_was_set_stops_everything_for_one_run() {
+    let manifest = with_standby();
+    let mut now = at(2 * DAY);
+    now.wall = at(400 * DAY).wall;
+    let plan = planned(&manifest, &now, Automation::Full);
+    assert_eq!(plan.actions, [Action::Change(Change::Count)]);
+    assert!(matches!(plan.waits[0].reason, WaitReason::Clock { .. }));
+    let counted = apply(&manifest, &Change::Count, &Evidence::default(), &now, &Schedule::default()).unwrap();
+    let next = planned(&counted, &later(&now, 60), Automation::Full);
+    assert!(!next.waits.iter().any(|wait| matches!(wait.reason, WaitReason::Clock { .. })));
+}
+
+#[test]
+fn the_record_of_a_signing_key_that_vanished_is_published_again_and_one_that_was_changed_is_not() {
+    let manifest = signing();
+    let seen = |servers: [Has; 2]| {
+        let mut seen = Observations::default();
+        seen.seen.insert(selector("old"), observed(&servers, &at(9)));
+        let (evidence, schedule) = (Evidence::default(), Schedule::default());
+        plan(&manifest, &seen, &evidence, &at(9), &schedule, Automation::Full)
+    };
+    let vanished = seen([Has::Nothing, Has::Nothing]);
+    assert!(vanished.actions.contains(&Action::Publish { selector: selector("old") }));
+    assert!(matches!(vanished.alarms[0].threat, Threat::ActiveRecord { .. }));
+    let changed = seen([Has::Record("v=DKIM1; p=QUJD".into()), Has::Nothing]);
+    assert!(matches!(&changed.actions[0], Action::Change(Change::Step { event: Event::Looked(_), .. })));
+}

@@ -1,0 +1,7 @@
+//! The life of keys, held against its table and against chance.
+
+mod life;
+mod sightings;
+mod table;
+mod waits;
+pub(crate) mod world;
