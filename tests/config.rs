@@ -265,7 +265,7 @@ fn the_closest_pattern_has_the_domain_and_of_equal_ones_the_first() {
 
     let twice = [text[1].clone(), publisher("again", "[\"*\"]")].concat();
     let (config, warnings) = good(&format!("version = 1\n{twice}"));
-    assert_eq!(places(&warnings), [(8, 12, "config.publisher_shadowed")], "{}", lines(&warnings));
+    assert_eq!(places(&warnings), [(9, 12, "config.publisher_shadowed")], "{}", lines(&warnings));
     assert_eq!(config.publisher_for(&DomainName::parse("example.com").unwrap()).unwrap().name, "all");
 }
 

@@ -8,8 +8,16 @@
     reason = "a test program"
 )]
 
+#[path = "publish/command.rs"]
+mod command;
 #[path = "publish/common.rs"]
 mod common;
+#[path = "publish/exec_hook.rs"]
+mod exec_hook;
+#[path = "publish/powerdns.rs"]
+mod powerdns;
 #[path = "publish/rfc2136.rs"]
 mod rfc2136;
 mod support;
+#[path = "publish/zone_include.rs"]
+mod zone_include;

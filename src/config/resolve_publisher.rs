@@ -16,6 +16,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 impl<A: Accounts> Resolver<'_, '_, A> {
     pub(super) fn publishers(&mut self, specs: Option<&[v1::Publisher]>, directory: &Path) -> Vec<Publisher> {
         let mut publishers: Vec<Publisher> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (index, spec) in specs.unwrap_or_default().iter().enumerate() {
             let at = |setting: &str| [Step::from("publisher"), index.into(), setting.into()];
             let Some(kind) = spec.kind else {
@@ -26,10 +27,11 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 continue;
             };
             let name = spec.name.clone().unwrap_or_else(|| kind.to_string());
-            if publishers.iter().any(|other| other.name == name) {
+            if names.contains(&name) {
                 let evidence = format!("{name:?} is another publisher's name");
                 self.error("config.publisher_name", &at("name"), evidence, "give each its own");
             }
+            names.push(name.clone());
             let domains = spec.domains.clone().unwrap_or_else(|| vec![DomainPattern::Any]);
             for (place, pattern) in domains.iter().enumerate() {
                 self.pattern(pattern, spec.zone.as_ref(), index, place, &publishers);

@@ -168,6 +168,11 @@ impl DueIndex {
 }
 
 impl Due {
+    /// A manifest's stamp, as it is kept.
+    pub fn stamp_of(stamp: Option<Stamp>) -> [i64; 7] {
+        numbers(stamp)
+    }
+
     /// Whether something is to be done now, but for the patrol.
     pub fn is_due(&self, stamp: Option<Stamp>, now: Timestamp) -> bool {
         self.at.is_some_and(|at| at <= now) || self.stamp != numbers(stamp)

@@ -68,7 +68,7 @@ fn forms(records: &[PublishedRecord], standing: &[Txt]) -> Vec<Record> {
     for txt in standing {
         // What is no text was not written by us, nor by anyone for us.
         if let Ok(value) = String::from_utf8(txt.joined()) {
-            forms.push(Record { name: first.name.clone(), ttl: txt.ttl, value });
+            forms.push(Record::new(first.name.clone(), txt.ttl, value));
         }
     }
     forms.extend(records.iter().map(to_publish));
@@ -82,7 +82,7 @@ fn forms(records: &[PublishedRecord], standing: &[Txt]) -> Vec<Record> {
 }
 
 fn to_publish(record: &PublishedRecord) -> Record {
-    Record { name: record.name.clone(), ttl: record.ttl, value: record.value.clone() }
+    Record::new(record.name.clone(), record.ttl, record.value.clone())
 }
 
 fn outcome(result: Result<publish::Outcome, PublishError>) -> Outcome {

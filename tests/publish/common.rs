@@ -10,6 +10,8 @@ use waxseal::dns::publish::{Outcome, Publisher, Record, Standing};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const ZONE: &str = "example.test";
+/// Of a TSIG key, for tests only.
+pub(crate) const SECRET: &str = "d2F4c2VhbCB0ZXN0cyB1c2UgdGhpcyBzZWNyZXQgb25seQ==";
 
 /// A record as ours are: longer than one string can be.
 pub(crate) fn record(selector: &str, filling: char) -> Record {

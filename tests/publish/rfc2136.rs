@@ -13,11 +13,11 @@ use waxseal::dns::publish::{
 };
 use waxseal::names::DomainName;
 
-use crate::common::{LOOPBACK, ZONE, absent, does_what_it_must, present, record, replace, revoked, txt_at, wait};
+use crate::common::{
+    LOOPBACK, SECRET, ZONE, absent, does_what_it_must, present, record, replace, revoked, txt_at, wait,
+};
 use crate::support::{Bind, Knot, KnotSigning, Sections, Statements, ZoneText, free_port, installed};
 
-/// For tests only.
-const SECRET: &str = "d2F4c2VhbCB0ZXN0cyB1c2UgdGhpcyBzZWNyZXQgb25seQ==";
 const OTHER_SECRET: &str = "YW5vdGhlciBzZWNyZXQgdGhhdCBpcyBub3QgdGhlIHNlcnZlcnM=";
 
 fn bind() -> Bind {

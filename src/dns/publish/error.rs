@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -81,6 +82,86 @@ pub enum PublishError {
         /// The zone that is configured.
         zone: String,
     },
+    /// The API does not know our key.
+    #[error(
+        "the API at {server} does not take this publisher's key (HTTP {status}); check its secret against api-key there"
+    )]
+    ApiKey {
+        /// Which API.
+        server: String,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// The API did not do it.
+    #[error("the API at {server} says (HTTP {status}): {message}")]
+    Api {
+        /// Which API.
+        server: String,
+        /// The status of HTTP.
+        status: u16,
+        /// What it said, fit to be shown.
+        message: String,
+    },
+    /// HTTP itself failed.
+    #[error("cannot talk HTTP with {server}")]
+    Http {
+        /// Which API.
+        server: String,
+        /// The cause.
+        source: hyper::Error,
+    },
+    /// A program failed.
+    #[error("{program} {problem}{}", Said(said))]
+    Program {
+        /// Its path.
+        program: String,
+        /// How.
+        problem: ProgramProblem,
+        /// What it said last, fit to be shown; may be empty.
+        said: String,
+    },
+    /// The file that a zone includes cannot be read or written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The file, or its directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file that a zone includes has a line that is not ours.
+    #[error("line {line} of {} is none that this program writes; the file is ours alone: put it elsewhere", path.display())]
+    ForeignLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The file was written, and the server does not serve it.
+    #[error(
+        "{server} does not show the change of {name} though the zone {zone} was to be loaded; see its log, and what reload does"
+    )]
+    NotLoaded {
+        /// Which server.
+        server: String,
+        /// The record's name.
+        name: String,
+        /// The zone.
+        zone: String,
+    },
+    /// The server serves it with the serial number of before: secondaries will not fetch it.
+    #[error(
+        "{server} shows the change of {name}, but the serial of the zone {zone} did not rise from {serial}: secondaries will not fetch it; have reload raise it"
+    )]
+    SerialStands {
+        /// Which server.
+        server: String,
+        /// The record's name.
+        name: String,
+        /// The zone.
+        zone: String,
+        /// The serial number.
+        serial: u32,
+    },
     /// The server sent what is no answer.
     #[error("{server} answered what cannot be understood: {detail}")]
     Malformed {
@@ -89,6 +170,43 @@ pub enum PublishError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+/// How a program failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProgramProblem {
+    /// It could not be started.
+    Start(io::Error),
+    /// Its end could not be waited for.
+    Wait(io::Error),
+    /// It was killed by a signal.
+    Killed,
+    /// It ended with this code.
+    Exit(i32),
+    /// It ended with 75: another time it may work.
+    TryAgain,
+}
+
+impl fmt::Display for ProgramProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => write!(f, "cannot be started ({error}); give its path, and make it executable"),
+            Self::Wait(error) => write!(f, "cannot be waited for ({error})"),
+            Self::Killed => f.write_str("was killed by a signal"),
+            Self::Exit(code) => write!(f, "failed with exit code {code}"),
+            Self::TryAgain => f.write_str("could not do it for the moment (exit code 75)"),
+        }
+    }
+}
+
+/// What a program said, behind a colon.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
 }
 
 /// What is wrong between our TSIG key and the server's (RFC 8945 §5.2, §5.3).

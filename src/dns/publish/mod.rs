@@ -13,9 +13,21 @@
 //! record is *seen*: that is [`super::Observer`]'s to say, of every authoritative server, whatever an interface claims.
 
 mod error;
+mod exec_hook;
+mod manual;
+mod open;
+mod powerdns;
+mod program;
 mod publisher;
 mod rfc2136;
+mod stream;
+mod zone_include;
 
-pub use error::{CredentialsProblem, PublishError, Refusal};
+pub use error::{CredentialsProblem, ProgramProblem, PublishError, Refusal};
+pub use exec_hook::ExecHook;
+pub use manual::Manual;
+pub use open::{OpenError, open};
+pub use powerdns::PowerDns;
 pub use publisher::{Outcome, Publisher, Publishing, Record, Standing};
 pub use rfc2136::{Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError};
+pub use zone_include::ZoneInclude;

@@ -37,12 +37,23 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record as it is to stand in DNS.
+    pub fn new(name: impl Into<String>, ttl: u32, value: impl Into<String>) -> Self {
+        Self { name: name.into(), ttl, value: value.into() }
+    }
+
     /// Its text as the character-strings of a TXT record (RFC 1035 §3.3.14): at most 255 octets each.
     pub(super) fn strings(&self) -> Vec<&[u8]> {
         if self.value.is_empty() {
             return vec![b""];
         }
         self.value.as_bytes().chunks(255).collect()
+    }
+
+    /// Its text as a zone file has it: strings in quotes (RFC 1035 §5.1).
+    pub(super) fn quoted(&self) -> String {
+        let quoted = |string: &&[u8]| format!("\"{}\"", presentation(string).replace('"', "\\\""));
+        self.strings().iter().map(quoted).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether a record that stands in DNS has this text, however it is cut into strings.
@@ -81,6 +92,8 @@ pub enum Standing {
     },
     /// No TXT record and no alias, but something.
     OtherTypes,
+    /// Something that was not said.
+    Unknown,
 }
 
 impl fmt::Display for Standing {
@@ -95,6 +108,7 @@ impl fmt::Display for Standing {
                 Ok(())
             }
             Self::Cname { target } => write!(f, "CNAME {target}"),
+            Self::Unknown => f.write_str("something else"),
             Self::OtherTypes => f.write_str("records of other types than TXT"),
         }
     }
