@@ -26,8 +26,10 @@ mod public;
 mod publish;
 mod record;
 mod remove;
+mod rotate;
 mod show;
 mod sign;
+mod status;
 mod verify;
 
 use std::io::{self, Write};
@@ -75,6 +77,8 @@ enum Command {
     Import(import::Args),
     Export(export::Args),
     Remove(remove::Args),
+    Rotate(rotate::Args),
+    Status(status::Args),
     Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
@@ -106,6 +110,8 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Import(args) => import::run(args, config, &mut out),
         Command::Export(args) => export::run(args, config, &mut out),
         Command::Remove(args) => remove::run(args, config, &mut out),
+        Command::Rotate(args) => rotate::run(args, config, &mut out),
+        Command::Status(args) => status::run(args, config, &mut out),
         Command::Key(args) => key::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),

@@ -18,6 +18,7 @@ mod publisher;
 mod reference;
 mod resolve;
 mod resolve_publisher;
+mod rotation;
 mod running;
 mod show;
 mod socket;
@@ -31,6 +32,7 @@ pub use publisher::{
     PublishingMethod, SecretPlace, TsigHash,
 };
 pub use reference::reference;
+pub use rotation::{DomainAutomation, DomainRotation, Hooks, Provenance, Rotation, Spans, Waves};
 pub use running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
     Permissions, Signing, Threads, Timeouts, Verify,

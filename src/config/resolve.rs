@@ -52,6 +52,7 @@ pub(super) fn resolve(
         timeouts: resolver.timeouts(&spec.timeouts.clone().unwrap_or_default()),
         dns: resolver.dns(&spec.dns.clone().unwrap_or_default()),
         publishers: resolver.publishers(spec.publisher.as_deref(), directory),
+        rotation: resolver.rotation(spec, directory),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         trust,
@@ -468,6 +469,7 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let dns = Dns {
             resolvers: servers(&spec.resolvers),
             extra_servers: servers(&spec.extra_servers),
+            outside_resolvers: servers(&spec.outside_resolvers),
             timeout: period(spec.timeout, defaults.timeout),
             attempts: count(spec.attempts, defaults.attempts),
             queries_per_second: count(spec.queries_per_second, defaults.queries_per_second),

@@ -306,6 +306,30 @@ impl<'de> Deserialize<'de> for Threads {
     }
 }
 
+/// A share of a hundred, from 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// So many of a number, rounded up.
+    pub fn of(self, number: usize) -> usize {
+        number.saturating_mul(usize::from(self.0)).div_ceil(100)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = |number| u8::try_from(number).ok().filter(|share| *share <= 100).map(Self);
+        counted(deserializer, "a number from 0 to 100", share)
+    }
+}
+
 /// A number of at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub NonZeroUsize);
@@ -369,6 +393,7 @@ macro_rules! titled {
 titled!(Account, ["string", "integer"], "name or id");
 titled!(Threads, "integer", "number");
 titled!(Count, "integer", "number");
+titled!(Percent, "integer", "percent");
 titled!(ListenAddress, "string", "socket");
 
 /// Serde as a string, for each type.

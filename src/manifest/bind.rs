@@ -74,6 +74,8 @@ impl DomainManifest {
             acknowledged: None,
             rounds_seen: 0,
             first_seen: None,
+            first_seen_after: None,
+            confirmed_after: None,
             largest_ttl: None,
         });
         self.bind(selector, public_key, private_key, record_ttl, since, (state, Origin::Imported))

@@ -34,6 +34,8 @@ impl DomainManifest {
                 acknowledged: (*acknowledgement == Acknowledgement::Publisher).then_some(since),
                 rounds_seen: 0,
                 first_seen: None,
+                first_seen_after: None,
+                confirmed_after: None,
                 largest_ttl: None,
             });
         }

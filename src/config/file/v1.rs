@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::rotation::{DomainAutomation, Rotation};
 use crate::config::publisher::{ApiUrl, DomainPattern, NameServer, PublisherKind, TsigHash};
 use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
@@ -36,6 +37,7 @@ pub struct Spec {
     pub dns: Option<Dns>,
     pub verify: Option<Verify>,
     pub publisher: Option<Vec<Publisher>>,
+    pub rotation: Option<Rotation>,
     pub log: Option<Log>,
 }
 
@@ -187,6 +189,19 @@ pub struct Domain {
     /// Header fields this domain does not sign, beside those of `[signing]`.
     #[schemars(example = ["reply-to"])]
     pub leave_out: Option<Vec<String>>,
+    /// How much rotation does for this domain: `automatic`, `by-hand` (everything but DNS) or `reminders`. Unset: automatic where
+    /// a publisher can write its records, by hand where its publisher is `manual`, reminders where it has none, and where it
+    /// was imported and is not `enrolled`.
+    pub rotation: Option<DomainAutomation>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"90d")]
+    pub key_age: Option<Period>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"14d")]
+    pub mail_life: Option<Period>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"1d")]
+    pub settle: Option<Period>,
 }
 
 /// Bounds on what is held and done at once. Overload is answered with 451, so that mail is late and never lost.
@@ -249,6 +264,11 @@ pub struct Dns {
     /// see is what the zones name.
     #[schemars(example = ["192.0.2.1"])]
     pub extra_servers: Option<Vec<DnsServer>>,
+    /// Resolvers elsewhere, as addresses, that `waxseal rotate` asks for a new record before its key signs, when all servers
+    /// and our own resolver have it: they see what receivers see. None: which ones you trust with the names, only you
+    /// know.
+    #[schemars(example = ["203.0.113.53"])]
+    pub outside_resolvers: Option<Vec<DnsServer>>,
     /// How long to wait for one answer of one server. Name servers answer within milliseconds, from the far side of
     /// the earth within 300; two seconds leave room for a lost packet on the way.
     pub timeout: Option<Period>,
