@@ -464,10 +464,11 @@ mod tests {
     }
 
     #[test]
-    fn a_compromised_key_does_not_sign() {
-        let manifest = parse(&full()).unwrap();
-        assert_eq!(manifest.presence(), crate::manifest::Presence::NoActiveKey);
+    fn a_compromised_key_does_not_sign_unless_it_is_told_to_sign_on() {
         let mut sound = full();
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::Active);
+        sound["bindings"][3]["compromised"].as_object_mut().unwrap().remove("meanwhile");
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::NoActiveKey);
         sound["bindings"][3].as_object_mut().unwrap().remove("compromised");
         assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::Active);
         sound["status"] = json!("leaving");
