@@ -153,7 +153,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pkcs8", &["src/dkim/key/"]),
     ("rpassword", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
-    ("comfy_table", &["src/cli/"]),
     ("quick_cache", &["src/keystore/"]),
     ("uzers", &["src/files/"]),
     ("sd_notify", &["src/daemon/"]),
