@@ -130,10 +130,11 @@ const BREAKS: [Break; 10] = [
 ];
 
 /// An RSA key that is none of ours.
-const OTHER_KEY: &str = "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAr8n5o0xIGOZP7tHcpGGcnbUUrK3OU6oTxvfTdN\
-    QxfBUY0EOtN1mbhDeCrRZl6m1WdZbSV2pOQqj1cXB1GqJTqC8m1FPRZfRd8FzXAkWDKjk1nGbOCNqgRrVnXpsSbK8bX0iKOXtBHDY4gZxCLWxVgJBTT3nH3\
-    2kTfPzVQeWbMBPDk0V2f2gMX2FL3R1DlhBJcSVJyRKQH9WJYlHRuWeFYk2xZ1c1ggVVcuKoQyR8NRVp1uLsCvY0bDdnHfAOhkJrFGrLzoHb9KXAXCGCOyKQ\
-    rMZpHhTpM8TTxM3dHDK9jKyHLYHQiQVqMTvMaq4Y9WvTtTLyhyKgH6xU6PQIDAQAB";
+const OTHER_KEY: &str = "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAlmDJFZ5eZo8ienhVNR8RW8KUrB1WT9fEgeUyy1\
+    IXp61D4cbeaw023unmKCE0/wQLs1thDNRaZaxj8dBVr4jGBqKbJJcE3dI6bgvJ4aiKP2aqKttKfErCwkQgDoJOiePKGmH+HlnAeI\
+    7GGdBzzE2GHlQWrLcvMHSj42Khk8o5ZNLESP8G+MSx8SA9q1w2gOIVvhrinU7+UeIV9f5Crkjr4RYwuZx5fPt+mmPfVgEVM6Ex3g\
+    RHD7xQk6/SHkATDC4Z4W+7QSO1/9fwjdYt8PXoPg1SgNYAsahAO0aPzQpP0BlMb8h9PsMJglX4NnRpDy0Sdmt80GHlRChRTNSIR4\
+    MoCQIDAQAB";
 
 fn with_value(lines: &[String], change: &dyn Fn(&str) -> String) -> String {
     format!("{} 3600 IN TXT {}\n{}", owner(&lines[0]), quoted(&change(&value(&lines[0]))), lines[1])
