@@ -337,11 +337,11 @@ mod tests {
         let later = "2026-12-23T16:37:31Z";
         let states = [
             json!({ "generated": { "since": at, "by": "operator" } }),
-            json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "largest_ttl": 3600 } }),
+            json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "first_seen_after": 5, "confirmed_after": 305, "largest_ttl": 3600 } }),
             json!({ "ready": { "since": at, "by": "waits", "settled": at, "largest_ttl": 3600, "last_seen": at } }),
             json!({ "active": { "since": at, "by": "import", "previous": "s4", "largest_ttl": 300 } }),
-            json!({ "retiring": { "since": at, "by": "operator", "successor": "s3", "not_withdrawn_before": later, "last_used": at } }),
-            json!({ "revoked": { "since": at, "by": "waits", "not_withdrawn_before": later } }),
+            json!({ "retiring": { "since": at, "by": "operator", "successor": "s3", "not_withdrawn_before": later, "last_used": at, "largest_ttl": 3600, "withdrawal_begun": later, "acknowledged": later } }),
+            json!({ "revoked": { "since": at, "by": "waits", "not_withdrawn_before": later, "largest_ttl": 3600, "acknowledged": later } }),
             json!({ "withdrawn": { "since": at, "by": "waits", "forgotten_after": later } }),
         ];
         let bindings: Vec<Value> = states
@@ -354,7 +354,7 @@ mod tests {
                     "selector": format!("s{index}"),
                     "state": state,
                     "held": { "since": at, "reason": "conflict", "evidence": "v=spf1" },
-                    "compromised": { "since": at },
+                    "compromised": { "since": at, "meanwhile": "sign" },
                     "witness": { "waited": 300, "at": at, "boot_id": "5e1d", "boot_time": 86400 },
                     "key_id": key_id,
                     "algorithm": "ed25519-sha256",
@@ -464,10 +464,11 @@ mod tests {
     }
 
     #[test]
-    fn a_compromised_key_does_not_sign() {
-        let manifest = parse(&full()).unwrap();
-        assert_eq!(manifest.presence(), crate::manifest::Presence::NoActiveKey);
+    fn a_compromised_key_does_not_sign_unless_it_is_told_to_sign_on() {
         let mut sound = full();
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::Active);
+        sound["bindings"][3]["compromised"].as_object_mut().unwrap().remove("meanwhile");
+        assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::NoActiveKey);
         sound["bindings"][3].as_object_mut().unwrap().remove("compromised");
         assert_eq!(parse(&sound).unwrap().presence(), crate::manifest::Presence::Active);
         sound["status"] = json!("leaving");

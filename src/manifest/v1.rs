@@ -448,7 +448,7 @@ pub struct Compromised {
     /// When the operator said so.
     pub since: Timestamp,
     /// What an Active key does until another can sign in its place.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Meanwhile::is_default")]
     pub meanwhile: Meanwhile,
 }
 
@@ -475,6 +475,12 @@ pub struct Witness {
     pub boot_id: String,
     /// Seconds of CLOCK_BOOTTIME when they were last counted.
     pub boot_time: u64,
+}
+
+impl Meanwhile {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where the private part of a key is.

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::line::{Line, VERSION};
-use crate::manifest::v1::{Binding, DomainManifest, PrivateKeyPlace, Published, Ready, Retiring, State};
+use crate::manifest::v1::{
+    Active, Binding, DomainManifest, PrivateKeyPlace, Published, Ready, Retiring, Revoked, State,
+};
 
 /// Writes a public manifest as it goes: a million domains take no memory.
 #[derive(Debug)]
@@ -85,10 +87,21 @@ impl Line {
 fn lasting(state: &State) -> State {
     match state.clone() {
         State::Published(published) => {
-            State::Published(Published { rounds_seen: 0, first_seen: None, largest_ttl: None, ..published })
+            let (first_seen, first_seen_after, confirmed_after, largest_ttl) = (None, None, None, None);
+            let rounds_seen = 0;
+            State::Published(Published {
+                rounds_seen,
+                first_seen,
+                first_seen_after,
+                confirmed_after,
+                largest_ttl,
+                ..published
+            })
         }
         State::Ready(ready) => State::Ready(Ready { last_seen: None, ..ready }),
-        State::Retiring(retiring) => State::Retiring(Retiring { last_used: None, ..retiring }),
+        State::Retiring(retiring) => State::Retiring(Retiring { last_used: None, largest_ttl: None, ..retiring }),
+        State::Active(active) => State::Active(Active { largest_ttl: None, ..active }),
+        State::Revoked(revoked) => State::Revoked(Revoked { largest_ttl: None, ..revoked }),
         state => state,
     }
 }
