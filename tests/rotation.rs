@@ -186,6 +186,10 @@ fn killed_at_any_moment_it_goes_on() {
 fn a_dead_secondary_is_waited_for_and_then_excused() {
     let mut host = Host::new();
     host.servers = format!("{},127.0.0.1:{}", host.servers, free_port());
+    // A look takes as long as the dead one is waited for, and must not be old by then.
+    let path = host.scratch.join("waxseal.toml");
+    let configuration = fs::read_to_string(&path).unwrap();
+    fs::write(&path, configuration.replace("rounds_over = \"1s\"", "rounds_over = \"8s\"")).unwrap();
     let first = host.rotate(&[ZONE]);
     assert!(text(&first.stdout).contains("does not answer"), "{}", text(&first.stdout));
     host.rotate_until(2, |host| drop(host.rotate(&[ZONE])));
