@@ -55,7 +55,24 @@ const LAYERS: &[(&str, &[&str])] = &[
             "dns",
         ],
     ),
-    ("rotation", &["names", "clock", "observation", "dkim", "manifest", "lifecycle", "record_format"]),
+    (
+        "rotation",
+        &[
+            "names",
+            "clock",
+            "finding",
+            "observation",
+            "dkim",
+            "manifest",
+            "lifecycle",
+            "config",
+            "record_format",
+            "keystore",
+            "audit",
+            "evidence",
+            "dns",
+        ],
+    ),
     (
         "daemon",
         &[
@@ -86,6 +103,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "report",
             "record_format",
             "inspect",
+            "lifecycle",
+            "rotation",
         ],
     ),
 ];

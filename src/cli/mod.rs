@@ -7,6 +7,7 @@ mod activate;
 mod bench;
 mod check_message;
 mod completions;
+mod compromise;
 mod config;
 mod demo;
 mod exit;
@@ -19,6 +20,7 @@ mod key;
 mod list;
 mod man;
 mod observing;
+mod offboard;
 mod output;
 mod parallel;
 mod progress;
@@ -79,6 +81,8 @@ enum Command {
     Remove(remove::Args),
     Rotate(rotate::Args),
     Status(status::Args),
+    Compromise(compromise::Args),
+    Offboard(offboard::Args),
     Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
@@ -112,6 +116,8 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Remove(args) => remove::run(args, config, &mut out),
         Command::Rotate(args) => rotate::run(args, config, &mut out),
         Command::Status(args) => status::run(args, config, &mut out),
+        Command::Compromise(args) => compromise::run(args, config, &mut out),
+        Command::Offboard(args) => offboard::run(args, config, &mut out),
         Command::Key(args) => key::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),

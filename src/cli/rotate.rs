@@ -121,9 +121,24 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         runtime.block_on(run::real(&runner, selection))?
     };
     drop(lock);
-    match args.format {
-        Format::Json => write_json(out, &rotated)?,
-        Format::Text => write_text(&rotated, runner.clock.now(), out)?,
+    write(&rotated, runner.clock.now(), args.format, out)
+}
+
+/// Tells what came of one domain that was named.
+pub(super) fn tell(
+    domain: Option<RotatedDomain>,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<Exit> {
+    let domains: Vec<_> = domain.into_iter().collect();
+    write(&Rotated { dry_run: false, total: None, due: domains.len(), halted: None, domains }, now, format, out)
+}
+
+fn write(rotated: &Rotated, now: Timestamp, format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    match format {
+        Format::Json => write_json(out, rotated)?,
+        Format::Text => write_text(rotated, now, out)?,
     }
     let is_named = rotated.total.is_none();
     let is_bad = |domain: &RotatedDomain| !domain.plan.alarms.is_empty() || (is_named && !domain.refused.is_empty());
@@ -132,7 +147,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 }
 
 impl RotatedDomain {
-    fn of(finished: &Finished) -> Option<Self> {
+    pub(super) fn of(finished: &Finished) -> Option<Self> {
         let domain = finished.domain.clone();
         match &finished.result {
             Ok(Some(ran)) => Some(Self {

@@ -45,6 +45,7 @@ pub enum Patrol {
 
 /// What the machine says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Next {
     /// Do this and tell what came of it.
     Effect(Effect),
@@ -174,8 +175,10 @@ impl Machine {
             }
             (Asked::Generate, Outcome::Generated(key)) => {
                 let date = jiff::tz::Offset::UTC.to_datetime(now.wall).date();
-                let template = SelectorTemplate::default();
-                let selector = self.manifest.free_selectors(&template, date, key.algorithm(), || None).next()?;
+                let selector = self
+                    .manifest
+                    .free_selectors(&SelectorTemplate::default(), date, key.algorithm(), || None)
+                    .next()?;
                 let key_id = key.id();
                 match bind(&self.manifest, selector, key, self.start.record_ttl, now) {
                     Ok(next) => self.commit(next, Some(key_id), now),

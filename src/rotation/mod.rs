@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The machine does no I/O and keeps nothing that matters: the manifest is the journal, and a new machine goes on from
-//! the store's, whenever the last one was killed.
+//! the store's, whenever the last one was killed. [`Runner`] performs one effect after the other: no lock is held but
+//! within a commit. [`DueIndex`] tells which domains are to be looked at, [`work_through`] takes many of them in waves.
 
 mod acknowledgement;
 mod audit;

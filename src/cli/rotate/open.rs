@@ -17,6 +17,7 @@ use crate::config::values::DnsServer;
 use crate::config::{Config, Publisher};
 use crate::dns::{AskedServers, Settings, publish};
 use crate::evidence::{self, EvidenceError};
+use crate::files::accounts::user_name;
 use crate::files::secret::{self, credentials_directory};
 use crate::finding::Chain;
 use crate::rotation::{Eyes, KnownUse, Opened, Runner};
@@ -110,6 +111,6 @@ fn known_use(directory: &Path) -> KnownUse {
 
 fn actor() -> Actor {
     let uid = rustix::process::geteuid().as_raw();
-    let user = uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
+    let user = user_name(uid);
     Actor { uid, user, login: None }
 }
