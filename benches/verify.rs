@@ -41,7 +41,9 @@ fn main() {
     // What they hold makes no difference to the questions: one pair of keys for all is made quickly.
     run(&["generate", "--shared", "--no-dns-check", "--from", list]);
     let manifest = scratch.join("public.json");
-    run(&["export", "--public", "--output", manifest.to_str().unwrap()]);
+    let mut export = vec!["export", "--public", "--output", manifest.to_str().unwrap()];
+    export.extend(domains.iter().map(String::as_str));
+    run(&export);
 
     let [first, second, resolver] = [1, 2, 3].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
     let server = DnsServer::start(&[first, second, resolver]);
@@ -59,8 +61,10 @@ fn main() {
         .zip(&values)
         .map(|(selector, value)| format!("{selector}._domainkey TXT {}\n", quoted(value)))
         .collect();
-    let zone =
-        format!("@ SOA ns1 h 1 7200 900 1209600 3600\n@ NS ns1\n@ NS ns2\nns1 A {first}\nns2 A {second}\n{keys}");
+    // As a host has it: the same two name servers for all.
+    let soa = "@ SOA ns1.host.test. h 1 7200 900 1209600 3600\n@ NS ns1.host.test.\n@ NS ns2.host.test.\n";
+    server.serve(&[first, second], "host.test", &format!("{soa}ns1 A {first}\nns2 A {second}\n"));
+    let zone = format!("{soa}{keys}");
     for domain in &domains {
         server.serve(&[first, second], domain, &zone);
     }

@@ -80,6 +80,9 @@ impl TargetKey {
     }
 }
 
+/// So many of the other places of a key are named.
+const SHOWN: usize = 8;
+
 /// Keys that stand under more than one domain or selector. Counting takes 8 octets a key; only those that occur twice are
 /// then kept with their names.
 #[derive(Debug, Clone, Default)]
@@ -113,10 +116,10 @@ impl SameKeys {
         Self { bindings }
     }
 
-    /// Where else the key stands.
+    /// Where else the key stands: a few places of many, for a key that thousands of domains share is no list to be read.
     fn others(&self, key: KeyId, domain: &DomainName, selector: &Selector) -> Vec<(DomainName, Selector)> {
         let all = self.bindings.get(&key).map_or(&[][..], Vec::as_slice);
-        all.iter().filter(|(other, name)| other != domain || name != selector).cloned().collect()
+        all.iter().filter(|(other, name)| other != domain || name != selector).take(SHOWN).cloned().collect()
     }
 }
 
