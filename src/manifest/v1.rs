@@ -55,8 +55,8 @@ impl DomainManifest {
         self.revision
     }
 
-    /// The same manifest as the commit that follows writes it.
-    pub(crate) fn with_next_revision(mut self) -> Self {
+    /// The same manifest as the commit that follows writes it: for whoever implements a store.
+    pub fn with_next_revision(mut self) -> Self {
         self.revision = self.revision.saturating_add(1);
         self
     }

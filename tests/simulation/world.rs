@@ -1,0 +1,315 @@
+//! A domain's world: what is in it, and how time goes on in it.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use waxseal::dkim::key::{KeyId, PublicKey};
+use waxseal::lifecycle::{Schedule, Silences, Standby, Witnessed};
+use waxseal::names::{DomainName, Selector};
+use waxseal::observation::{NameServer, Zone as SeenZone};
+
+use super::daemon::Daemon;
+use super::faults::Mood;
+use super::guard::Guard;
+use super::keys::Bound;
+use super::mail::Message;
+use super::random::Random;
+use super::resolver::Resolver;
+use super::runner::Runner;
+use super::store::Store;
+use super::tally::Tally;
+use super::time::{Clock, DAY, HOUR, MINUTE, Moment};
+use super::zone::{NegativeTtl, Zone};
+
+/// Everything around the keys of one domain.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) now: Moment,
+    queue: BinaryHeap<Due>,
+    sequence: u64,
+    pub(crate) domain: DomainName,
+    pub(crate) zone: Zone,
+    /// The zone as an observation has it, without what its servers say of it.
+    pub(crate) seen_zone: SeenZone,
+    pub(crate) resolvers: Vec<Resolver>,
+    /// Whether the second resolver is configured as an outside resolver.
+    pub(crate) has_outside: bool,
+    pub(crate) store: Store,
+    pub(crate) daemons: Vec<Daemon>,
+    /// How often each daemon was started.
+    pub(crate) starts: Vec<u64>,
+    /// The clocks of the one host.
+    pub(crate) clock: Clock,
+    pub(crate) clock_mended: Moment,
+    pub(crate) schedule: Schedule,
+    /// What the schedule says when nothing is switched off: how long mail is under way, and a record settles.
+    pub(crate) mail_life: Duration,
+    pub(crate) settle: Duration,
+    /// Since when there is a key that signs.
+    pub(crate) signs_since: Option<Moment>,
+    /// What is switched off.
+    pub(crate) guard: Option<Guard>,
+    pub(crate) silences: Silences,
+    pub(crate) record_ttl: u32,
+    /// The newest revision in the audit log.
+    pub(crate) audited: Option<u64>,
+    pub(crate) runners: [Runner; 2],
+    pub(crate) publisher: (Mood, Moment),
+    /// The worst fault of an optional kind that this world has.
+    pub(crate) has_dead_secondary: bool,
+    /// Every key ever bound, by selector.
+    pub(crate) bound: HashMap<Selector, Bound>,
+    pub(crate) next_key: u64,
+    pub(crate) generated: BTreeMap<KeyId, PublicKey>,
+    /// The last signature under each selector.
+    pub(crate) last_signed: HashMap<Selector, Moment>,
+    pub(crate) compromised: HashSet<Selector>,
+    /// Activated by an operator before they were Ready, or after shortened checks because all others were compromised.
+    pub(crate) hurried: HashSet<Selector>,
+    pub(crate) revoked_at: HashMap<Selector, Moment>,
+    /// Signatures of each selector whose delivery is yet to come.
+    pub(crate) under_way: HashMap<Selector, u64>,
+    pub(crate) tally: Tally,
+    /// Whether everything is told.
+    pub(crate) is_watched: bool,
+}
+
+/// What happens at its time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A runner's timer goes off; the number tells whether it was set anew meanwhile.
+    Run(usize, u64),
+    /// A runner has an effect done; the number tells it from one that was killed.
+    Perform(usize, u64),
+    /// A message's headers end at a daemon.
+    Submit(usize),
+    /// One message more than usual.
+    Extra(usize),
+    /// And its body, if the daemon was not started again meanwhile.
+    Sign(usize, u64, Vec<Selector>),
+    /// A message is verified by a receiver.
+    Deliver(Box<Message>),
+    /// Somebody asks a resolver for a name.
+    Probe(Arc<str>),
+    /// Something goes wrong.
+    Fault,
+    /// What went wrong is mended.
+    Mend(super::faults::Mend),
+    /// An operator does something.
+    Operate,
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Moment,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl World {
+    /// A world from a seed.
+    pub(crate) fn new(seed: u64, guard: Option<Guard>) -> Self {
+        let random = &mut Random::new(seed);
+        let schedule = schedule(random);
+        let minimum = *random.pick(&[60, 300, 900, 3600, 10_800]);
+        let negative = NegativeTtl { ttl: *random.pick(&[300, 3600, 86_400]), minimum };
+        let secondaries = random.below(4) as usize;
+        let is_primary_hidden = secondaries > 1 && random.happens(300);
+        let zone = Zone::new(secondaries, is_primary_hidden, negative, random);
+        let domain = DomainName::parse("example.com").unwrap();
+        let store = Store::new(domain.clone());
+        let staleness = Duration::from_secs(3600);
+        let daemons: Vec<Daemon> =
+            (0..1 + random.below(3)).map(|_| Daemon::start(domain.clone(), store.clone(), staleness)).collect();
+        let mut world = Self {
+            now: Moment(0),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            seen_zone: seen_zone(&zone),
+            zone,
+            domain,
+            resolvers: (0..3).map(|_| Resolver::default()).collect(),
+            has_outside: random.happens(500),
+            starts: vec![0; daemons.len()],
+            daemons,
+            store,
+            clock: Clock::default(),
+            clock_mended: Moment(0),
+            mail_life: Duration::from_secs(schedule.mail_seconds()),
+            settle: Duration::from_secs(schedule.settle.as_secs() as u64),
+            signs_since: None,
+            schedule: guard.map_or(schedule.clone(), |guard| guard.switched_off(schedule)),
+            guard,
+            silences: Silences::default(),
+            record_ttl: *random.pick(&[300, 3600, 86_400]),
+            audited: None,
+            runners: [Runner::default(), Runner::default()],
+            publisher: (Mood::Well, Moment(0)),
+            has_dead_secondary: false,
+            bound: HashMap::new(),
+            next_key: 0,
+            generated: BTreeMap::new(),
+            last_signed: HashMap::new(),
+            compromised: HashSet::new(),
+            hurried: HashSet::new(),
+            revoked_at: HashMap::new(),
+            under_way: HashMap::new(),
+            tally: Tally::default(),
+            is_watched: std::env::var_os("WAXSEAL_WATCH").is_some(),
+            random: random.split(),
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        self.give_first_keys();
+        self.start_later(0, HOUR);
+        for daemon in 0..self.daemons.len() {
+            let after = self.random.up_to(HOUR);
+            self.after(after, Event::Submit(daemon));
+        }
+        self.after(HOUR, Event::Fault);
+        self.after(DAY, Event::Operate);
+    }
+
+    /// Lets time go on until so many keys have taken over, or so much time has passed.
+    pub(crate) fn run(&mut self, rotations: u64, at_most: Duration) {
+        self.until(rotations, Moment(0) + at_most);
+        if self.tally.rotations >= rotations && self.random.happens(300) {
+            self.leave();
+        }
+    }
+
+    /// The domain leaves, and nothing of it is left.
+    fn leave(&mut self) {
+        self.offboard();
+        let revoked = Duration::from_secs(self.schedule.revoked_for.as_secs().cast_unsigned());
+        self.until(u64::MAX, self.now + self.mail_life + revoked + 30 * DAY);
+        let left = self.store.manifest();
+        if let Some(binding) = left.bindings().first() {
+            self.violate(&format!("a domain that left has {} still, {}", binding.selector, binding.state.name()));
+        }
+    }
+
+    fn until(&mut self, rotations: u64, end: Moment) {
+        while let Some(Due { at, event, .. }) = self.queue.pop() {
+            if at > end || self.tally.rotations >= rotations || self.tally.violated > 20 {
+                break;
+            }
+            self.now = at;
+            match event {
+                Event::Run(runner, turn) => self.begin_run(runner, turn),
+                Event::Perform(runner, run) => self.perform(runner, run),
+                Event::Submit(daemon) => self.submit(daemon),
+                Event::Extra(daemon) => self.submit_one(daemon),
+                Event::Sign(daemon, start, selectors) => self.sign(daemon, start, &selectors),
+                Event::Deliver(message) => self.deliver(message),
+                Event::Probe(name) => {
+                    let resolver = self.random.below(self.resolvers.len() as u64) as usize;
+                    self.resolvers[resolver].resolve(&name, &mut self.zone, self.now, &mut self.random);
+                }
+                Event::Fault => self.fault(),
+                Event::Mend(mend) => self.mend(mend),
+                Event::Operate => self.operate(),
+            }
+        }
+    }
+
+    /// Tells what happens, if the world is to be watched.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_watched {
+            println!("{}: {}", self.now.0, what());
+        }
+    }
+
+    /// Has something happen after a time.
+    pub(crate) fn after(&mut self, span: Duration, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Due { at: self.now + span, sequence: self.sequence, event });
+    }
+
+    /// The time, as the host's clocks have it.
+    pub(crate) fn witnessed(&self) -> Witnessed {
+        let boot_id = match self.guard {
+            // A boot of its own for each second: only the wall clock is left to count by.
+            Some(Guard::BootTime) => format!("{}-{}", self.clock.boot_id(), self.now.0),
+            _ => self.clock.boot_id(),
+        };
+        Witnessed { wall: self.clock.wall(self.now), boot_id, boot_time: self.clock.boot_time(self.now) }
+    }
+
+    /// Drops what can matter no more.
+    pub(crate) fn tidy(&mut self) {
+        for resolver in &mut self.resolvers {
+            resolver.tidy(self.now);
+        }
+        let manifest = self.store.manifest();
+        let bound: HashSet<KeyId> = manifest.bindings().iter().map(|binding| binding.key_id()).collect();
+        for daemon in &mut self.daemons {
+            daemon.tidy(|key| bound.contains(key));
+        }
+        self.generated.clear();
+    }
+}
+
+/// Times as different as hosts have them, shorter than the defaults where that only makes more happen.
+fn schedule(random: &mut Random) -> Schedule {
+    let span = |span: Duration| SignedDuration::from_secs(span.as_secs() as i64);
+    let settle = *random.pick(&[3 * HOUR, 12 * HOUR, 24 * HOUR]);
+    Schedule {
+        key_age: span(*random.pick(&[2 * DAY, 4 * DAY, 10 * DAY])),
+        standby: *random.pick(&[Standby::Always, Standby::WhenDue]),
+        mail_life: span(*random.pick(&[2 * DAY, 5 * DAY, 14 * DAY])),
+        settle: span(settle),
+        revoked_for: span(*random.pick(&[Duration::ZERO, DAY, 30 * DAY])),
+        expire_after: random.happens(250).then(|| span(7 * DAY)),
+        ..Schedule::default()
+    }
+}
+
+fn seen_zone(zone: &Zone) -> SeenZone {
+    let name_servers = zone
+        .servers
+        .iter()
+        .zip(1..)
+        .map(|(server, octet)| NameServer {
+            name: server.name.to_owned(),
+            in_delegation: !server.is_hidden,
+            in_apex: !server.is_hidden,
+            is_configured: server.is_hidden,
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, octet))],
+            unresolved: None,
+        })
+        .collect();
+    SeenZone { apex: "example.com".into(), name_servers, has_ds: Some(false), soas: Vec::new() }
+}
+
+/// Half an hour, within which things usually happen again.
+pub(crate) const SOON: Duration = Duration::from_secs(30 * MINUTE.as_secs());
