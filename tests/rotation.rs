@@ -233,3 +233,48 @@ fn twice_at_once_the_second_leaves_it_to_the_first() {
     assert!(text(&first.stdout).contains("1 of 1 domains were due"), "{}", text(&first.stdout));
     assert_eq!(host.keys("published").len(), 2);
 }
+
+#[test]
+#[ignore = "needs BIND; tests/run-all installs it"]
+fn a_compromised_key_is_replaced_at_once_and_a_domain_can_leave() {
+    let host = Host::new();
+    // Until the first key signs and a standby is Ready.
+    host.rotate_until(1, |host| drop(host.rotate(&[ZONE])));
+    let path = host.scratch.join("waxseal.toml");
+    let configuration = fs::read_to_string(&path).unwrap();
+    fs::write(&path, configuration.replace("key_age = \"8s\"", "key_age = \"180d\"")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !host.keys("ready").iter().any(|selector| selector.contains('r')) {
+        assert!(Instant::now() < deadline, "{:#}", host.status());
+        host.rotate(&[ZONE]);
+        thread::sleep(Duration::from_millis(300));
+    }
+    let active = |host: &Host| host.keys("active").into_iter().find(|selector| selector.contains('r'));
+    let (old, standby) = (active(&host).unwrap(), host.keys("ready").remove(0));
+    let mut command = host.waxseal(&["compromise", ZONE, "--selector", &old, "--servers", &host.servers]);
+    let unasked = command.output().unwrap();
+    assert_eq!(unasked.status.code(), Some(1));
+    assert!(text(&unasked.stdout).contains("lost:"), "{}", text(&unasked.stdout));
+    assert_eq!(active(&host), Some(old.clone()));
+
+    command.arg("--yes").output().unwrap();
+    assert_ne!(active(&host), Some(old.clone()), "{standby} signs");
+    let name = format!("{old}._domainkey.{ZONE}");
+    let revoked = |host: &Host| txt_at(host.bind.servers()[0], &name).iter().all(|value| value.ends_with("p="));
+    while !revoked(&host) {
+        assert!(Instant::now() < deadline, "{:#}", host.status());
+        host.rotate(&[ZONE]);
+        host.check_active();
+        thread::sleep(Duration::from_millis(300));
+    }
+
+    let left = host.waxseal(&["offboard", ZONE, "--yes", "--servers", &host.servers]).output().unwrap();
+    assert!(text(&left.stdout).contains("nothing signs for it any more"), "{}", text(&left.stdout));
+    while !host.status()["keys"].as_array().unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "{:#}", host.status());
+        host.rotate(&[ZONE]);
+        assert_eq!(host.keys("active"), Vec::<String>::new());
+        thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(txt_at(host.bind.servers()[0], &name), Vec::<String>::new());
+}

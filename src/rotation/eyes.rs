@@ -7,13 +7,15 @@ use tokio::task::JoinSet;
 use crate::dns::{Observer, Recursion, Resolvers, Settings, SetupError};
 use crate::lifecycle::{Depth, Observed, Witnessed};
 use crate::names::{DomainName, Selector};
-use crate::observation::{Recursive, RecursiveAnswer};
+use crate::observation::{Observation, Outcome, Recursive, RecursiveAnswer, Response, Txt};
 
 /// All who are asked. Cheap to clone; for one run, since zones are remembered.
 #[derive(Debug, Clone)]
 pub struct Eyes {
     servers: Observer,
     resolvers: Observer,
+    /// The resolver alone, for zones of which a server is dead.
+    resolver: Observer,
     outside: Vec<Observer>,
 }
 
@@ -30,6 +32,7 @@ impl Eyes {
         Ok(Self {
             servers: observer(Recursion::Never, &settings.resolvers)?,
             resolvers: observer(Recursion::AfterAgreement, &settings.resolvers)?,
+            resolver: observer(Recursion::Only, &settings.resolvers)?,
             outside: outside.iter().map(elsewhere).collect::<Result<_, _>>()?,
         })
     }
@@ -62,7 +65,12 @@ impl Eyes {
             Depth::Servers => &self.servers,
             Depth::Resolvers => &self.resolvers,
         };
-        let observation = observer.observe(domain, selector).await;
+        let mut observation = observer.observe(domain, selector).await;
+        let is_asked = observation.recursive.answer != RecursiveAnswer::NotAsked;
+        // The plan asks for resolvers only when all servers have the record but those whose silence is excused.
+        if depth == Depth::Resolvers && !is_asked && all_who_answer_have_it(&observation) {
+            observation.recursive = self.resolver.observe(domain, selector).await.recursive;
+        }
         let mut outside: Vec<Recursive> = Vec::new();
         if observation.recursive.answer != RecursiveAnswer::NotAsked {
             for resolver in &self.outside {
@@ -71,4 +79,20 @@ impl Eyes {
         }
         Observed { observation, outside, at }
     }
+}
+
+/// Whether every server that answers has the same text or alias at each name on the way, so that no resolver can learn from any
+/// of them that there is nothing.
+fn all_who_answer_have_it(observation: &Observation) -> bool {
+    observation.hops.iter().all(|hop| {
+        let mut answers = hop.answers.iter().filter_map(|answer| match &answer.outcome {
+            Outcome::Answered(response) => Some(response),
+            Outcome::Silent(_) | Outcome::NoRoute => None,
+        });
+        let Some(first) = answers.next() else { return false };
+        let texts = |response: &Response| response.txt.iter().map(Txt::joined).collect::<Vec<_>>();
+        let target = |response: &Response| response.cname.as_ref().map(|cname| cname.target.clone());
+        let has_any = !first.txt.is_empty() || first.cname.is_some();
+        has_any && answers.all(|other| texts(other) == texts(first) && target(other) == target(first))
+    }) && !observation.hops.is_empty()
 }
