@@ -219,9 +219,6 @@ pub(super) fn counted(binding: &Binding, given: &Circumstances<'_>) -> Binding {
     next
 }
 
-/// Evidence further in the future than this, in seconds, tells nothing: two clocks may differ by as much.
-const FUTURE: u64 = 5 * 60;
-
 /// Whether a retiring key ever signed: one that did has something to wait for.
 pub(super) fn has_signed(state: &Retiring) -> bool {
     state.not_withdrawn_before > state.since
@@ -230,9 +227,7 @@ pub(super) fn has_signed(state: &Retiring) -> bool {
 /// How long mail signed with a retiring key may be under way, in seconds since it retired: what was known, or more if it
 /// was used later. It was used before now, whatever the clock of whoever wrote that down said.
 fn mail_under_way(binding: &Binding, state: &Retiring, waited: u64, given: &Circumstances<'_>) -> u64 {
-    // Use in the future was written down by a clock that was set back since: the wait would grow with the time waited.
-    let last_used = given.last_used.filter(|last_used| span(given.now.wall, *last_used) <= FUTURE);
-    let used_after = last_used.map_or(0, |last_used| span(state.since, last_used).min(waited));
+    let used_after = given.last_used.map_or(0, |last_used| span(state.since, last_used).min(waited));
     let known = span(state.since, state.not_withdrawn_before);
     if used_after > 0 { known.max(retirement(binding, given, used_after)) } else { known }
 }
