@@ -208,6 +208,12 @@ pub fn remaining(binding: &Binding, given: &Circumstances<'_>) -> u64 {
 /// The binding with its wait counted on until now, so that a reboot does not cost it, and with what evidence says.
 pub(super) fn counted(binding: &Binding, given: &Circumstances<'_>) -> Binding {
     let mut next = Binding { witness: Some(given.now.count(binding.witness.as_ref())), ..binding.clone() };
+    if let State::Ready(state) = &mut next.state
+        && given.now.trouble(binding.witness.as_ref()).is_some()
+    {
+        // How long ago that was can no longer be told.
+        state.last_seen = None;
+    }
     if let State::Retiring(state) = &mut next.state
         && has_signed(state)
     {
