@@ -282,7 +282,7 @@ fn print(records: &BTreeMap<String, Record>) -> String {
     std::iter::once(HEAD.to_owned()).chain(records.values().map(line)).collect()
 }
 
-/// The records of a file that [`print`] wrote, or the number of the first line that it did not.
+/// The records of a file that [`print()`] wrote, or the number of the first line that it did not.
 fn parse(text: &str) -> Result<BTreeMap<String, Record>, usize> {
     let mut records = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
