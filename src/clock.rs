@@ -1,6 +1,6 @@
 //! The only place that asks for the time; everyone else is given it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -28,5 +28,17 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one home of Instant::now")]
     pub fn monotonic(&self) -> Instant {
         Instant::now()
+    }
+
+    /// CLOCK_BOOTTIME: since this boot, time asleep included. Nobody can set it. Of a clock that stands still, the time
+    /// since 1970.
+    pub fn boot_time(&self) -> Duration {
+        match self {
+            Self::System => {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+            }
+            Self::Fixed(at) => Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0)),
+        }
     }
 }

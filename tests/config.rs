@@ -235,6 +235,98 @@ fn a_domain_has_its_own_settings_and_else_those_of_all() {
 }
 
 #[test]
+fn the_closest_pattern_has_the_domain_and_of_equal_ones_the_first() {
+    let publisher = |name: &str, domains: &str| {
+        format!("[[publisher]]\nname = \"{name}\"\nkind = \"manual\"\ndomains = {domains}\n")
+    };
+    let text = [
+        "version = 1\n".to_owned(),
+        publisher("all", "[\"*\"]"),
+        publisher("below", "[\"*.example.com\", \"example.net\"]"),
+        publisher("one", "[\"A.example.com\"]"),
+        publisher("deep", "[\"*.b.example.com\"]"),
+    ];
+    let (config, warnings) = good(&text.concat());
+    assert!(warnings.is_empty(), "{}", lines(&warnings));
+    let named = |domain: &str| config.publisher_for(&DomainName::parse(domain).unwrap()).unwrap().name.clone();
+    let expected = [
+        ("example.com", "all"),
+        ("a.example.com", "one"),
+        ("x.a.example.com", "below"),
+        ("b.example.com", "below"),
+        ("c.b.example.com", "deep"),
+        ("example.net", "below"),
+    ];
+    for (domain, name) in expected {
+        assert_eq!(named(domain), name, "{domain}");
+    }
+    let (config, _) = good(&text[..1].concat());
+    assert_eq!(config.publisher_for(&DomainName::parse("example.com").unwrap()), None);
+
+    let twice = [text[1].clone(), publisher("again", "[\"*\"]")].concat();
+    let (config, warnings) = good(&format!("version = 1\n{twice}"));
+    assert_eq!(places(&warnings), [(9, 12, "config.publisher_shadowed")], "{}", lines(&warnings));
+    assert_eq!(config.publisher_for(&DomainName::parse("example.com").unwrap()).unwrap().name, "all");
+}
+
+#[test]
+fn each_kind_of_publisher_has_its_own_settings() {
+    let text = r#"version = 1
+[[publisher]]
+kind = "rfc2136"
+domains = ["example.org", "a*b"]
+zone = "example.com"
+server = "ns1"
+api_url = "http://127.0.0.1"
+secret_file = "s"
+credential = "c"
+[[publisher]]
+name = "rfc2136"
+kind = "powerdns"
+api_url = "http://192.0.2.1:8081"
+timeout = "0s"
+[[publisher]]
+kind = "zone-include"
+reload = ["rndc", "reload"]
+zone = "example.com"
+path = "x"
+[[publisher]]
+kind = "exec"
+credential = "a/b"
+[[publisher]]
+name = "no kind"
+[[publisher]]
+kind = "rfc2137"
+[[publisher]]
+kind = "powerdns"
+api_url = "https://127.0.0.1:8081"
+credential = "../dns"
+"#;
+    let findings = bad(text);
+    let expected = [
+        (2, 1, "config.publisher_missing"),
+        (4, 12, "config.publisher_zone"),
+        (4, 27, "config.value"),
+        (7, 11, "config.publisher_setting"),
+        (9, 14, "config.publisher_secret"),
+        (10, 1, "config.publisher_secret"),
+        (11, 8, "config.publisher_name"),
+        (13, 11, "config.publisher_cleartext"),
+        (14, 11, "config.timeout"),
+        (15, 1, "config.publisher_serial"),
+        (17, 10, "config.publisher_program"),
+        (20, 1, "config.publisher_missing"),
+        (22, 14, "config.publisher_setting"),
+        (23, 1, "config.publisher_kind"),
+        (26, 8, "config.value"),
+        (29, 11, "config.value"),
+        (30, 14, "config.publisher_secret"),
+    ];
+    assert_eq!(places(&findings), expected, "{}", lines(&findings));
+    assert!(findings.iter().all(|finding| !finding.remedy.is_empty() || finding.rule == "config.value"));
+}
+
+#[test]
 fn what_is_shown_is_a_configuration_that_gives_the_same_again() {
     for text in ["version = 1", &uncommented()] {
         let (config, _) = good(text);

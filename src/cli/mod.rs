@@ -7,6 +7,7 @@ mod activate;
 mod bench;
 mod check_message;
 mod completions;
+mod compromise;
 mod config;
 mod demo;
 mod exit;
@@ -19,14 +20,18 @@ mod key;
 mod list;
 mod man;
 mod observing;
+mod offboard;
 mod output;
 mod parallel;
 mod progress;
 mod public;
+mod publish;
 mod record;
 mod remove;
+mod rotate;
 mod show;
 mod sign;
+mod status;
 mod verify;
 
 use std::io::{self, Write};
@@ -69,10 +74,15 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Record(record::Args),
+    Publish(publish::Args),
     Activate(activate::Args),
     Import(import::Args),
     Export(export::Args),
     Remove(remove::Args),
+    Rotate(rotate::Args),
+    Status(status::Args),
+    Compromise(compromise::Args),
+    Offboard(offboard::Args),
     Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
@@ -99,10 +109,15 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::List(args) => list::run(args, config, &mut out),
         Command::Show(args) => show::run(args, config, &mut out),
         Command::Record(args) => record::run(args, config, &mut out),
+        Command::Publish(args) => publish::run(args, config, &mut out),
         Command::Activate(args) => activate::run(args, config, &mut out),
         Command::Import(args) => import::run(args, config, &mut out),
         Command::Export(args) => export::run(args, config, &mut out),
         Command::Remove(args) => remove::run(args, config, &mut out),
+        Command::Rotate(args) => rotate::run(args, config, &mut out),
+        Command::Status(args) => status::run(args, config, &mut out),
+        Command::Compromise(args) => compromise::run(args, config, &mut out),
+        Command::Offboard(args) => offboard::run(args, config, &mut out),
         Command::Key(args) => key::run(args, config, &mut out),
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::rotation::Rotation;
 use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
     Permissions, Signing, Threads, Timeouts, Verify,
@@ -34,6 +35,8 @@ impl Config {
             timeouts: Timeouts::default(),
             dns: Dns::default(),
             verify: Verify::default(),
+            publishers: Vec::new(),
+            rotation: Rotation::default(),
             log: Log::default(),
         }
     }
@@ -134,6 +137,7 @@ impl Default for Dns {
         Self {
             resolvers: Vec::new(),
             extra_servers: Vec::new(),
+            outside_resolvers: Vec::new(),
             timeout: Duration::from_secs(2),
             attempts: at_least_one(2),
             queries_per_second: at_least_one(2_000),

@@ -14,8 +14,11 @@ mod change;
 mod defaults;
 pub mod file;
 mod parse;
+mod publisher;
 mod reference;
 mod resolve;
+mod resolve_publisher;
+mod rotation;
 mod running;
 mod show;
 mod socket;
@@ -24,7 +27,12 @@ pub mod values;
 
 pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
+pub use publisher::{
+    ApiUrl, ApiUrlError, DomainPattern, DomainPatternError, NameServer, NameServerError, Publisher, PublisherKind,
+    PublishingMethod, SecretPlace, TsigHash,
+};
 pub use reference::reference;
+pub use rotation::{DomainAutomation, DomainRotation, Hooks, Provenance, Rotation, Spans, Waves};
 pub use running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
     Permissions, Signing, Threads, Timeouts, Verify,

@@ -6,9 +6,12 @@ use std::path::Path;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::file::v1::{Domain, Spec};
+use super::file::v1::{Domain, Publisher, Spec};
+use super::publisher::{DomainPattern, TsigHash};
+use super::resolve_publisher::TIMEOUT;
 use super::running::Config;
 use super::source::Step;
+use super::values::Period;
 
 /// docs/configuration.md: a table per section with every setting, its type, default and meaning.
 pub fn reference() -> String {
@@ -18,7 +21,7 @@ pub fn reference() -> String {
     for (name, section) in properties(&schema) {
         let element = element(section);
         let heading = match name.as_str() {
-            "listener" => "`[[listener]]`".to_owned(),
+            "listener" | "publisher" => format!("`[[{name}]]`"),
             "domain" => "`[domain.\"example.com\"]`".to_owned(),
             name if element.is_some() => format!("`[{name}]`"),
             name => format!("`{name}`"),
@@ -104,6 +107,15 @@ fn defaults() -> toml::Table {
     let mode = super::running::Permissions::default().mode;
     let listener = toml::Table::from_iter([("mode".to_owned(), toml::Value::from(format!("{mode:04o}")))]);
     defaults.insert("listener".into(), listener.into());
+    let publisher = Publisher {
+        domains: Some(vec![DomainPattern::Any]),
+        algorithm: Some(TsigHash::default()),
+        timeout: Some(Period(TIMEOUT)),
+        ..Publisher::default()
+    };
+    if let Ok(publisher) = toml::Value::try_from(publisher) {
+        defaults.insert("publisher".into(), publisher);
+    }
     defaults
 }
 

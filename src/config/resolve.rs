@@ -51,6 +51,8 @@ pub(super) fn resolve(
         limits: resolver.limits(&spec.limits.clone().unwrap_or_default()),
         timeouts: resolver.timeouts(&spec.timeouts.clone().unwrap_or_default()),
         dns: resolver.dns(&spec.dns.clone().unwrap_or_default()),
+        publishers: resolver.publishers(spec.publisher.as_deref(), directory),
+        rotation: resolver.rotation(spec, directory),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         trust,
@@ -58,18 +60,22 @@ pub(super) fn resolve(
     }
 }
 
-struct Resolver<'r, 't, A> {
+pub(super) struct Resolver<'r, 't, A> {
     source: &'r Source<'t>,
     accounts: &'r A,
     findings: &'r mut Vec<Finding>,
 }
 
-impl<A: Accounts> Resolver<'_, '_, A> {
-    fn error(&mut self, rule: &'static str, path: &[Step], evidence: String, remedy: &str) {
+impl<'t, A: Accounts> Resolver<'_, 't, A> {
+    pub(super) fn source(&self) -> &Source<'t> {
+        self.source
+    }
+
+    pub(super) fn error(&mut self, rule: &'static str, path: &[Step], evidence: String, remedy: &str) {
         self.find(rule, Severity::Error, path, evidence, remedy);
     }
 
-    fn warning(&mut self, rule: &'static str, path: &[Step], evidence: String, remedy: &str) {
+    pub(super) fn warning(&mut self, rule: &'static str, path: &[Step], evidence: String, remedy: &str) {
         self.find(rule, Severity::Warning, path, evidence, remedy);
     }
 
@@ -463,6 +469,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
         let dns = Dns {
             resolvers: servers(&spec.resolvers),
             extra_servers: servers(&spec.extra_servers),
+            outside_resolvers: servers(&spec.outside_resolvers),
             timeout: period(spec.timeout, defaults.timeout),
             attempts: count(spec.attempts, defaults.attempts),
             queries_per_second: count(spec.queries_per_second, defaults.queries_per_second),

@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::publisher::Publisher;
+use super::rotation::Rotation;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
@@ -41,6 +43,10 @@ pub struct Config {
     pub dns: Dns,
     /// What is wanted of published records beyond the standards.
     pub verify: Verify,
+    /// Who puts records into DNS, in the order of the file; ask [`Config::publisher_for`].
+    pub publishers: Vec<Publisher>,
+    /// When and how keys are replaced.
+    pub rotation: Rotation,
     /// Where log lines go, and which.
     pub log: Log,
 }
@@ -231,6 +237,8 @@ pub struct Dns {
     pub resolvers: Vec<SocketAddr>,
     /// Name servers that are asked beside those that the zones name.
     pub extra_servers: Vec<SocketAddr>,
+    /// Resolvers elsewhere that are asked before a new key signs.
+    pub outside_resolvers: Vec<SocketAddr>,
     /// How long to wait for one answer.
     pub timeout: Duration,
     /// How often a server is asked before it counts as silent.

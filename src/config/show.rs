@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use super::file::v1;
+use super::resolve_publisher::shown;
+use super::rotation::{self, DomainRotation};
 use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify,
 };
@@ -12,7 +14,10 @@ use crate::policy::Trust;
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
     pub fn to_spec(&self) -> v1::Spec {
-        let domains = self.domains.iter().map(|(name, domain)| (name.clone(), domain_table(domain, &self.signing)));
+        let domains = self
+            .domains
+            .iter()
+            .map(|(name, domain)| (name.clone(), domain_table(domain, self.rotation.domains.get(name), &self.signing)));
         v1::Spec {
             version: Some(1),
             listener: match &self.listeners {
@@ -28,6 +33,8 @@ impl Config {
             timeouts: Some(timeouts(&self.timeouts)),
             dns: Some(dns(&self.dns)),
             verify: Some(verify(&self.verify)),
+            publisher: (!self.publishers.is_empty()).then(|| self.publishers.iter().map(shown).collect()),
+            rotation: Some(rotation::shown(&self.rotation)),
             log: Some(log(&self.log)),
         }
     }
@@ -85,7 +92,7 @@ fn signing(signing: &Signing) -> v1::Signing {
     }
 }
 
-fn domain_table(domain: &DomainSettings, signing: &Signing) -> v1::Domain {
+fn domain_table(domain: &DomainSettings, rotation: Option<&DomainRotation>, signing: &Signing) -> v1::Domain {
     let everywhere = &signing.domain.headers.left_out;
     v1::Domain {
         subdomains: Some(domain.subdomains),
@@ -93,6 +100,10 @@ fn domain_table(domain: &DomainSettings, signing: &Signing) -> v1::Domain {
         expire_after: Some(expiry(domain)),
         canonicalization: Some(domain.canonicalization),
         leave_out: Some(domain.headers.left_out.iter().filter(|name| !everywhere.contains(name)).cloned().collect()),
+        rotation: rotation.and_then(|own| own.automation),
+        key_age: rotation.and_then(|own| own.key_age).map(Period),
+        mail_life: rotation.and_then(|own| own.mail_life).map(Period),
+        settle: rotation.and_then(|own| own.settle).map(Period),
     }
 }
 
@@ -127,6 +138,7 @@ fn dns(dns: &Dns) -> v1::Dns {
     v1::Dns {
         resolvers: (!dns.resolvers.is_empty()).then(|| servers(&dns.resolvers)),
         extra_servers: Some(servers(&dns.extra_servers)),
+        outside_resolvers: Some(servers(&dns.outside_resolvers)),
         timeout: Some(Period(dns.timeout)),
         attempts: Some(Count(dns.attempts)),
         queries_per_second: Some(Count(dns.queries_per_second)),

@@ -16,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::publisher::{ApiUrl, DomainPattern, NameServer};
 use super::running::Threads;
 use super::socket::ListenAddress;
 use crate::dkim::CanonicalizationPair;
@@ -305,6 +306,30 @@ impl<'de> Deserialize<'de> for Threads {
     }
 }
 
+/// A share of a hundred, from 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// So many of a number, rounded up.
+    pub fn of(self, number: usize) -> usize {
+        number.saturating_mul(usize::from(self.0)).div_ceil(100)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = |number| u8::try_from(number).ok().filter(|share| *share <= 100).map(Self);
+        counted(deserializer, "a number from 0 to 100", share)
+    }
+}
+
 /// A number of at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub NonZeroUsize);
@@ -368,6 +393,7 @@ macro_rules! titled {
 titled!(Account, ["string", "integer"], "name or id");
 titled!(Threads, "integer", "number");
 titled!(Count, "integer", "number");
+titled!(Percent, "integer", "percent");
 titled!(ListenAddress, "string", "socket");
 
 /// Serde as a string, for each type.
@@ -395,6 +421,9 @@ as_string!(
     Size called "size" expecting "a size in quotes such as \"64 KiB\"",
     Network called "network" expecting "a network in quotes such as \"192.0.2.0/24\"",
     DnsServer called "address" expecting "an address in quotes such as \"192.0.2.53\"",
+    NameServer called "server" expecting "a server in quotes such as \"192.0.2.53\" or \"ns1.example.com\"",
+    ApiUrl called "URL" expecting "a URL in quotes such as \"http://127.0.0.1:8081\"",
+    DomainPattern called "domain pattern" expecting "a domain in quotes such as \"example.com\" or \"*.example.com\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",

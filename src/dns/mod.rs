@@ -7,6 +7,7 @@
 //!     └────── resolver: recursive and validating, once all authoritative servers agree
 //! zone_file: the same observation from a zone file, before it is published
 //! Lookup: TXT as a verifier of mail sees it
+//! publish: puts records into DNS, and takes them out
 //! ```
 //!
 //! An answer tells apart what callers must not mix up: there is a record, there is none, and nobody could say.
@@ -21,6 +22,7 @@ mod lookup;
 mod name;
 mod observer;
 mod place;
+pub mod publish;
 mod resolver;
 mod seen;
 mod settings;

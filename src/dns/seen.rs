@@ -70,7 +70,7 @@ pub(super) fn code(code: ResponseCode) -> Code {
     }
 }
 
-fn txt(record: &Record) -> Option<Txt> {
+pub(super) fn txt(record: &Record) -> Option<Txt> {
     match &record.data {
         RData::TXT(txt) => {
             Some(Txt { strings: txt.txt_data.iter().map(|string| string.to_vec()).collect(), ttl: record.ttl })

@@ -13,7 +13,7 @@
 //! `keys.max_staleness`, by which rotation waits longer in any case.
 //!
 //! **Files.** One for each daemon, `evidence.HOST.json`, mode 0640, replaced whole: written beside it, synced, renamed,
-//! and the directory synced. Its format is [`file`]'s. A second daemon with the same directory writes `evidence.HOST.2.json`,
+//! and the directory synced. Its format is `file`'s. A second daemon with the same directory writes `evidence.HOST.2.json`,
 //! and so on: `evidence.HOST.lock` is held for as long as a daemon runs. Files of several hosts may be
 //! brought together in one directory.
 //!

@@ -19,6 +19,11 @@ impl Accounts for SystemAccounts {
     }
 }
 
+/// The name of the user with this id, where it has one.
+pub fn user_name(id: u32) -> Option<String> {
+    uzers::get_user_by_uid(id).map(|user| user.name().to_string_lossy().into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +34,6 @@ mod tests {
         assert_eq!(SystemAccounts.group("root"), Some(0));
         assert_eq!(SystemAccounts.user("no-such-user-here"), None);
         assert_eq!(SystemAccounts.group("a\0b"), None);
+        assert_eq!(user_name(0).as_deref(), Some("root"));
     }
 }

@@ -235,7 +235,7 @@ pub(super) fn has_signed(state: &Retiring) -> bool {
 /// was used later. It was used before now, whatever the clock of whoever wrote that down said.
 fn mail_under_way(binding: &Binding, state: &Retiring, waited: u64, given: &Circumstances<'_>) -> u64 {
     // What was taken in is in `not_withdrawn_before`. Once more it would lengthen the wait for ever, were it in the future.
-    let is_news = |used: &Timestamp| state.last_used.is_none_or(|known| used.as_second() > known.as_second());
+    let is_news = |used: &Timestamp| state.last_used.is_none_or(|known| used.as_second() != known.as_second());
     let last_used = given.last_used.filter(is_news);
     let used_after = last_used.map_or(0, |last_used| span(state.since, last_used).min(waited));
     let known = span(state.since, state.not_withdrawn_before);

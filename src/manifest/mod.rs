@@ -21,6 +21,7 @@ mod activate;
 mod bind;
 mod parse;
 mod public;
+mod publish;
 mod remove;
 mod selectors;
 pub mod v1;
@@ -29,6 +30,7 @@ pub use activate::{ActivateError, Activation, Choice, RetirementWaits};
 pub use bind::BindError;
 pub use parse::{Contradiction, ManifestError};
 pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, PublicManifestWriter};
+pub use publish::Acknowledgement;
 pub use remove::{Reluctance, Removal, RemoveError};
 pub use selectors::{SelectorTemplate, SelectorTemplateError};
 pub use v1::{

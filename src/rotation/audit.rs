@@ -1,5 +1,7 @@
 //! The audit log's lines.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,20 @@ pub enum What {
     Destroyed,
 }
 
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Transition => "transition",
+            Self::Published => "published",
+            Self::Revoked => "revoked",
+            Self::Deleted => "deleted",
+            Self::Held => "held",
+            Self::Compromised => "compromised",
+            Self::Destroyed => "destroyed",
+        })
+    }
+}
+
 /// The lines that a manifest bears witness to: how each key came into its present state, and what was done to its record
 /// there. After a crash they are appended if they are missing; a line is the same as another if all but `revision`,
 /// `before` and `detail` are equal.
@@ -100,6 +116,16 @@ pub fn entries(before: &DomainManifest, after: &DomainManifest) -> Vec<Entry> {
 }
 
 impl Entry {
+    /// What names the line, unique within the log: the same for two that are about the same event.
+    pub fn line_id(&self) -> String {
+        let after = self.after.as_deref().unwrap_or_default();
+        let Self { at, domain, selector, key_id, what, .. } = self;
+        match what {
+            What::Transition | What::Held => format!("{at} {domain} {selector} {} {what} {after}", key_id.short()),
+            _ => format!("{at} {domain} {selector} {} {what}", key_id.short()),
+        }
+    }
+
     /// Whether both are about the same event.
     pub fn is_same(&self, other: &Self) -> bool {
         let identity = |entry: &Self| {

@@ -5,15 +5,31 @@
 //! ```
 //!
 //! The machine does no I/O and keeps nothing that matters: the manifest is the journal, and a new machine goes on from
-//! the store's, whenever the last one was killed.
+//! the store's, whenever the last one was killed. [`Runner`] performs one effect after the other: no lock is held but
+//! within a commit. [`DueIndex`] tells which domains are to be looked at, [`work_through`] takes many of them in waves.
 
+mod acknowledgement;
 mod audit;
+mod destruction;
+mod due;
 mod effect;
+mod eyes;
+mod hooks;
 mod machine;
+mod publishing;
+mod runner;
+mod settings;
+mod waves;
 
 pub use audit::{Entry, What, entries, entries_of};
+pub use due::{Due, DueIndex, IndexError};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
+pub use eyes::Eyes;
+pub use hooks::HookError;
 pub use machine::{Machine, Next, Patrol, Start, Summary};
+pub use runner::{KnownUse, Opened, Ran, RunError, Runner};
+pub use settings::{automation, schedule};
+pub use waves::{Finished, Halt, Wave, work_through};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -40,6 +40,15 @@ impl ZoneText {
     }
 }
 
+/// What stands in its configuration beside its zones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Statements {
+    /// At its top: keys, for example.
+    pub(crate) global: String,
+    /// In each zone: `update-policy`, for example.
+    pub(crate) of_zones: String,
+}
+
 /// A running BIND, authoritative for the zones it was given, on the same port of each address.
 ///
 /// BIND listens on addresses that an interface has: on loopback 127.0.0.1 and `::1`, not 127.0.0.2, which Knot and
@@ -54,8 +63,47 @@ pub(crate) struct Bind {
 impl Bind {
     /// Starts it and waits until it answers for the first zone and the last.
     pub(crate) fn start(zones: &[ZoneText], addresses: &[IpAddr]) -> Self {
-        let program = tools::installed(&["/usr/sbin/named"], "bind9");
+        Self::start_with(zones, addresses, &Statements::default())
+    }
+
+    /// The same with statements of its own configuration, for zones that are updated.
+    pub(crate) fn start_with(zones: &[ZoneText], addresses: &[IpAddr], statements: &Statements) -> Self {
         let scratch = Scratch::new("bind");
+        let folder = scratch.folder("zones");
+        let mut clauses = String::new();
+        for zone in zones {
+            let file = file_name(&zone.apex);
+            fs::write(folder.join(&file), &zone.text).unwrap();
+            let _ = writeln!(
+                clauses,
+                "zone \"{}\" {{ type primary; file \"{file}\"; check-names ignore; {} }};",
+                zone.apex, statements.of_zones
+            );
+        }
+        let apexes: Vec<&str> = zones.iter().map(|zone| zone.apex.as_str()).collect();
+        Self::launch(scratch, &apexes, addresses, &format!("{}\n{clauses}", statements.global))
+    }
+
+    /// Starts it as a secondary of the server at `primary`, which must allow it to transfer.
+    pub(crate) fn secondary_of(primary: SocketAddr, apexes: &[&str], addresses: &[IpAddr]) -> Self {
+        let scratch = Scratch::new("bind-secondary");
+        scratch.folder("zones");
+        let mut clauses = String::new();
+        for apex in apexes {
+            let _ = writeln!(
+                clauses,
+                "zone \"{apex}\" {{ type secondary; file \"{}\"; primaries {{ {} port {}; }}; \
+                 min-refresh-time 1; max-refresh-time 1; }};",
+                file_name(apex),
+                primary.ip(),
+                primary.port()
+            );
+        }
+        Self::launch(scratch, apexes, addresses, &clauses)
+    }
+
+    fn launch(scratch: Scratch, apexes: &[&str], addresses: &[IpAddr], statements: &str) -> Self {
+        let program = tools::installed(&["/usr/sbin/named"], "bind9");
         let folder = scratch.folder("zones");
         let port = free_port();
         let listen = |is_ipv4: bool| -> String {
@@ -63,24 +111,15 @@ impl Bind {
             let listed: String = of_family.map(|address| format!("{address}; ")).collect();
             if listed.is_empty() { "none; ".to_owned() } else { listed }
         };
-        let mut configuration = format!(
+        let configuration = format!(
             "options {{ directory \"{folder}\"; pid-file none; session-keyfile none; recursion no;\n\
              listen-on port {port} {{ {ipv4}}}; listen-on-v6 port {port} {{ {ipv6}}};\n\
              dnssec-validation no; notify no; allow-transfer {{ none; }}; empty-zones-enable no;\n\
-             minimal-responses yes; tcp-clients 1000; }};\ncontrols {{ }};\n",
+             minimal-responses yes; tcp-clients 1000; }};\ncontrols {{ }};\n{statements}",
             folder = folder.display(),
             ipv4 = listen(true),
             ipv6 = listen(false),
         );
-        for zone in zones {
-            let file = file_name(&zone.apex);
-            fs::write(folder.join(&file), &zone.text).unwrap();
-            let _ = writeln!(
-                configuration,
-                "zone \"{}\" {{ type primary; file \"{file}\"; check-names ignore; }};",
-                zone.apex
-            );
-        }
         let configuration = scratch.write("named.conf", configuration);
         let mut daemon = Server::start(
             Command::new(program).args(["-g", "-n", "1", "-c"]).arg(configuration),
@@ -88,10 +127,20 @@ impl Bind {
         );
         let servers: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
         daemon.wait_until("BIND to answer", || {
-            let answers = |zone: &ZoneText| servers.iter().all(|server| is_authoritative(*server, &zone.apex));
-            zones.first().is_some_and(answers) && zones.last().is_some_and(answers)
+            let answers = |apex: &&str| servers.iter().all(|server| is_authoritative(*server, apex));
+            apexes.first().is_some_and(answers) && apexes.last().is_some_and(answers)
         });
         Self { daemon, zones: folder, servers, scratch }
+    }
+
+    /// Its process, to be told to reload.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// The directory of its zone files.
+    pub(crate) fn zones(&self) -> &Path {
+        &self.zones
     }
 
     /// Where it answers.

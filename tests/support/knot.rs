@@ -21,6 +21,15 @@ pub(crate) enum KnotSigning {
     On,
 }
 
+/// What stands in its configuration beside its zones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sections {
+    /// Whole sections: keys and rules of access, for example.
+    pub(crate) before_zones: String,
+    /// In each zone, four blanks deep: `acl`, for example.
+    pub(crate) of_zones: String,
+}
+
 /// A running Knot, authoritative for the zones it was given, on the same port of each address.
 pub(crate) struct Knot {
     daemon: Server,
@@ -33,6 +42,11 @@ pub(crate) struct Knot {
 impl Knot {
     /// Starts it and waits until it answers for every zone.
     pub(crate) fn start(zones: &[ZoneText], addresses: &[IpAddr], signing: KnotSigning) -> Self {
+        Self::start_with(zones, addresses, signing, &Sections::default())
+    }
+
+    /// The same with sections of its own configuration, for zones that are updated.
+    pub(crate) fn start_with(zones: &[ZoneText], addresses: &[IpAddr], signing: KnotSigning, own: &Sections) -> Self {
         let program = tools::installed(&["/usr/sbin/knotd"], "knot");
         let scratch = Scratch::new("knot");
         let folder = scratch.folder("zones");
@@ -42,12 +56,13 @@ impl Knot {
             "server:\n  rundir: \"{run}\"\n  listen: [ {listen} ]\n  udp-workers: 1\n  tcp-workers: 1\n  \
              background-workers: 1\nlog:\n  - target: stdout\n    any: info\ndatabase:\n  storage: \"{database}\"\n\
              policy:\n  - id: automatic\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n\
-             template:\n  - id: default\n    storage: \"{folder}\"\n    zonefile-sync: -1\n    zonefile-load: whole\n\
+             {sections}template:\n  - id: default\n    storage: \"{folder}\"\n    zonefile-sync: -1\n    zonefile-load: whole\n\
              zone:\n",
             run = scratch.path().display(),
             listen = listen.join(", "),
             database = scratch.folder("database").display(),
             folder = folder.display(),
+            sections = own.before_zones,
         );
         for zone in zones {
             let file = format!("{}.zone", zone.apex);
@@ -56,6 +71,7 @@ impl Knot {
             if signing == KnotSigning::On {
                 configuration += "    dnssec-signing: on\n    dnssec-policy: automatic\n";
             }
+            configuration += &own.of_zones;
         }
         let configuration = scratch.write("knot.conf", configuration);
         let mut daemon = Server::start(Command::new(program).arg("-c").arg(&configuration), &scratch.join("knot.log"));

@@ -22,6 +22,7 @@ mod knot;
 mod messages;
 mod opendkim;
 mod postfix;
+mod powerdns;
 mod process;
 mod records;
 mod scratch;
@@ -32,7 +33,7 @@ mod tools;
 mod verifiers;
 mod waxseal;
 
-pub(crate) use bind::{Bind, Signatures, SignedZone, ZoneText, sign_zone};
+pub(crate) use bind::{Bind, Signatures, SignedZone, Statements, ZoneText, sign_zone};
 pub(crate) use delivery::{
     Delivery, Header, deliveries, judge, recipient, send_all, signatures_in, with_unix_line_ends,
 };
@@ -40,10 +41,11 @@ pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
 pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
-pub(crate) use knot::{Knot, KnotSigning};
+pub(crate) use knot::{Knot, KnotSigning, Sections};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
 pub(crate) use postfix::{Postfix, PostfixOptions};
+pub(crate) use powerdns::PowerDns;
 pub(crate) use process::Server;
 pub(crate) use records::{Taken, dkimpy_reads, opendkim_reads};
 pub(crate) use scratch::{Scratch, eventually, free_port};

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::rotation::{DomainAutomation, Rotation};
+use crate::config::publisher::{ApiUrl, DomainPattern, NameServer, PublisherKind, TsigHash};
 use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
 use crate::config::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
@@ -34,6 +36,8 @@ pub struct Spec {
     pub timeouts: Option<Timeouts>,
     pub dns: Option<Dns>,
     pub verify: Option<Verify>,
+    pub publisher: Option<Vec<Publisher>>,
+    pub rotation: Option<Rotation>,
     pub log: Option<Log>,
 }
 
@@ -185,6 +189,19 @@ pub struct Domain {
     /// Header fields this domain does not sign, beside those of `[signing]`.
     #[schemars(example = ["reply-to"])]
     pub leave_out: Option<Vec<String>>,
+    /// How much rotation does for this domain: `automatic`, `by-hand` (everything but DNS) or `reminders`. Unset: automatic where
+    /// a publisher can write its records, by hand where its publisher is `manual`, reminders where it has none, and where it
+    /// was imported and is not `enrolled`.
+    pub rotation: Option<DomainAutomation>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"90d")]
+    pub key_age: Option<Period>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"14d")]
+    pub mail_life: Option<Period>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"1d")]
+    pub settle: Option<Period>,
 }
 
 /// Bounds on what is held and done at once. Overload is answered with 451, so that mail is late and never lost.
@@ -247,6 +264,11 @@ pub struct Dns {
     /// see is what the zones name.
     #[schemars(example = ["192.0.2.1"])]
     pub extra_servers: Option<Vec<DnsServer>>,
+    /// Resolvers elsewhere, as addresses, that `waxseal rotate` asks for a new record before its key signs, when all servers
+    /// and our own resolver have it: they see what receivers see. None: which ones you trust with the names, only you
+    /// know.
+    #[schemars(example = ["203.0.113.53"])]
+    pub outside_resolvers: Option<Vec<DnsServer>>,
     /// How long to wait for one answer of one server. Name servers answer within milliseconds, from the far side of
     /// the earth within 300; two seconds leave room for a lost packet on the way.
     pub timeout: Option<Period>,
@@ -259,6 +281,60 @@ pub struct Dns {
     /// Domains that are looked at together. Most of the time is waiting, so 64 cost little memory and keep even slow
     /// servers busy.
     pub concurrency: Option<Count>,
+}
+
+/// A way to put key records into DNS; one `[[publisher]]` each. A domain's publisher is the one with the closest of the
+/// patterns that fit it, and of equal ones the first. Without one, its records are published by hand. docs/publishing.md has
+/// an example for each kind. The daemon uses none of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publisher {
+    /// What messages and the audit log call it; its kind where unset. Each needs its own.
+    #[schemars(example = &"primary")]
+    pub name: Option<String>,
+    /// Required. `rfc2136` (dynamic updates, signed with TSIG), `powerdns` (its HTTP API), `zone-include` (a file that a zone file
+    /// includes), `exec` (a program of yours) or `manual` (you).
+    #[schemars(example = &"rfc2136")]
+    pub kind: Option<PublisherKind>,
+    /// The domains it publishes for: `example.com` is that domain, `*.example.com` are all below it, `*` are all.
+    #[schemars(example = ["example.com", "*.example.net"])]
+    pub domains: Option<Vec<DomainPattern>>,
+    /// For `rfc2136`, the server that takes updates; for `zone-include`, the one that is asked whether the zone's serial rose.
+    /// An address or a host name, with its port behind a colon where that is not 53.
+    #[schemars(example = &"192.0.2.1")]
+    pub server: Option<NameServer>,
+    /// The zone that the records are in. Where unset, the server is asked; `zone-include` needs it, and `exec` passes it on.
+    #[schemars(with = "Option<String>", example = &"example.com")]
+    pub zone: Option<DomainName>,
+    /// For `rfc2136`: the name of the TSIG key, as the server has it.
+    #[schemars(example = &"waxseal")]
+    pub key_name: Option<String>,
+    /// For `rfc2136`: the algorithm of the TSIG key.
+    #[schemars(example = &"hmac-sha256")]
+    pub algorithm: Option<TsigHash>,
+    /// For `rfc2136`, a file with the secret of the TSIG key in base64; for `powerdns`, one with the key of its API. Relative to
+    /// the directory of this file. It must not be readable by others.
+    #[schemars(example = &"secrets/dns")]
+    pub secret_file: Option<PathBuf>,
+    /// Instead of `secret_file`: the name of a credential that systemd passes to the unit (`LoadCredential=dns:/path`).
+    #[schemars(example = &"dns")]
+    pub credential: Option<String>,
+    /// For `powerdns`: where its webserver listens. Without TLS, which it has none of.
+    #[schemars(example = &"http://127.0.0.1:8081")]
+    pub api_url: Option<ApiUrl>,
+    /// For `zone-include`: the file, which is ours alone, relative to the directory of this file. Its directory must be
+    /// writable for us.
+    #[schemars(example = &"/var/lib/waxseal/example.com.include")]
+    pub path: Option<PathBuf>,
+    /// For `zone-include`: a program, by its path, and its arguments, that raises the zone's serial and has the zone loaded.
+    #[schemars(example = ["/usr/local/sbin/reload-zone", "example.com"])]
+    pub reload: Option<Vec<String>>,
+    /// For `exec`: a program, by its path, and its arguments. docs/publishing.md says what it is told and how it answers.
+    #[schemars(example = ["/usr/local/lib/waxseal/publish"])]
+    pub program: Option<Vec<String>>,
+    /// How long to wait for each answer, or for a program to end. 30 seconds are far above what servers need, and enough
+    /// to load a large zone.
+    pub timeout: Option<Period>,
 }
 
 /// What `waxseal verify` wants beyond the standards.

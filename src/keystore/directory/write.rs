@@ -14,6 +14,7 @@ use crate::dkim::key::{KeyId, PrivateKey};
 use crate::keystore::error::StoreError;
 use crate::keystore::store::KeyStore;
 use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace};
+use crate::names::DomainName;
 
 impl Directory {
     /// Writes `manifest`, which was made from the revision it carries, and those of `keys` that it binds anew. Returns
@@ -66,6 +67,19 @@ impl Directory {
         }
         tidy(&directory, Some(&next))?;
         Ok(next)
+    }
+
+    /// Takes away what a commit that was cut short left in a domain's directory: private keys that its manifest says are
+    /// destroyed, and such as never came to be.
+    pub fn sweep(&self, domain: &DomainName) -> Result<(), StoreError> {
+        let (root, ownership) = self.open_root()?;
+        let domains = self.open_part(&root, DOMAINS, &ownership)?;
+        let directory = lock(|| {
+            let opened = domains.open_unchecked(domain.as_str())?;
+            opened.ok_or_else(|| StoreError::Missing { path: self.layout.domain(domain) })
+        })?;
+        ownership.check(&directory.path, &directory.stat()?)?;
+        tidy(&directory, read_manifest(&directory, domain, &ownership)?.as_ref())
     }
 
     /// Destroys those of `candidates`, ids of shared keys, that `still_bound` does not give. No other writer binds a

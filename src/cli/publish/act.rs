@@ -1,0 +1,82 @@
+//! Records to their publishers, side by side.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::dns::publish::{Outcome, Publisher, Record};
+use crate::finding::Chain;
+use crate::manifest::Binding;
+use crate::names::DomainName;
+
+/// One record and who publishes it.
+pub(super) struct Task {
+    pub(super) domain: DomainName,
+    pub(super) binding: Binding,
+    pub(super) record: Record,
+    pub(super) publisher_name: String,
+    pub(super) publisher: Arc<dyn Publisher>,
+}
+
+/// What was done with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Act {
+    /// Nothing: a dry run.
+    Planned,
+    /// It was published.
+    Done,
+    /// It was there.
+    AlreadySo,
+    /// Another record stands there.
+    Conflict,
+    /// A human is to publish it.
+    ByHand,
+    /// A human says that it is published.
+    Told,
+    /// It could not be published.
+    Failed,
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Planned => "planned",
+            Self::Done => "published",
+            Self::AlreadySo => "was published already",
+            Self::Conflict => "not published, something else stands there",
+            Self::ByHand => "yours to publish",
+            Self::Told => "published, as you say",
+            Self::Failed => "not published",
+        })
+    }
+}
+
+/// Publishes them, some at a time; what came of each, in their order.
+pub(super) async fn publish_all(tasks: &[Task], side_by_side: NonZeroUsize) -> Vec<(Act, String)> {
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for some in tasks.chunks(side_by_side.get()) {
+        let mut running = JoinSet::new();
+        for (index, task) in some.iter().enumerate() {
+            let (publisher, record) = (Arc::clone(&task.publisher), task.record.clone());
+            running.spawn(async move { (index, publish(&*publisher, &record).await) });
+        }
+        let mut done = running.join_all().await;
+        done.sort_by_key(|(index, _)| *index);
+        outcomes.extend(done.into_iter().map(|(_, outcome)| outcome));
+    }
+    outcomes
+}
+
+async fn publish(publisher: &dyn Publisher, record: &Record) -> (Act, String) {
+    match publisher.present(record).await {
+        Ok(Outcome::Done) => (Act::Done, String::new()),
+        Ok(Outcome::AlreadySo) => (Act::AlreadySo, String::new()),
+        Ok(Outcome::Conflict(standing)) => (Act::Conflict, standing.to_string()),
+        Ok(Outcome::ByHand { instruction }) => (Act::ByHand, instruction),
+        Err(error) => (Act::Failed, Chain(&error).to_string()),
+    }
+}

@@ -1,0 +1,313 @@
+//! Performs what the machine asks for, one effect at a time.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::audit::Entry;
+use super::effect::{Effect, Outcome, Refusal, RefusalKind};
+use super::eyes::Eyes;
+use super::hooks;
+use super::machine::{Machine, Next, Patrol, Start, Summary};
+use super::settings::{automation, schedule};
+use crate::audit::{Actor, AuditError, AuditLog, Line};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dkim::{Algorithm, KeyId, KeyKind, PrivateKey};
+use crate::dns::publish::Publisher;
+use crate::evidence;
+use crate::keystore::{Directory, KeyStore, StoreError};
+use crate::lifecycle::{Evidence, Silences, Witnessed};
+use crate::manifest::DomainManifest;
+use crate::names::DomainName;
+
+/// The TTL, in seconds, of records of a domain that has none yet.
+const RECORD_TTL: u32 = 3600;
+
+/// How often a domain is begun anew because somebody else wrote meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// All that a run needs. Shared by the domains that are worked on.
+#[derive(Debug)]
+pub struct Runner {
+    /// The configuration.
+    pub config: Config,
+    /// The key store.
+    pub store: Directory,
+    /// Who is asked for records.
+    pub eyes: Eyes,
+    /// The configured publishers by name.
+    pub publishers: BTreeMap<String, Opened>,
+    /// Where lines go.
+    pub audit: AuditLog,
+    /// Who does this.
+    pub actor: Actor,
+    /// When keys were last used.
+    pub evidence: KnownUse,
+    /// Where daemons write evidence.
+    pub evidence_directory: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// Which boot this is.
+    pub boot_id: String,
+}
+
+/// A publisher of the configuration.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// As it should be.
+    Usable(Arc<dyn Publisher>),
+    /// Its secret is missing, say. Whatever it is to do is refused for this reason.
+    Unusable {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What is known of the use of keys.
+#[derive(Debug, Clone)]
+pub enum KnownUse {
+    /// No daemon writes it down.
+    Nothing,
+    /// This.
+    Written(evidence::Evidence),
+    /// It is written down and cannot be read: every key may have been used just now.
+    Unreadable,
+}
+
+/// What came of a domain.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was done, as the audit log has it.
+    pub done: Vec<Entry>,
+    /// The keys as they are now.
+    pub manifest: DomainManifest,
+    /// What is left.
+    pub summary: Summary,
+    /// Since when servers are silent.
+    pub silences: Silences,
+}
+
+/// Why work on a domain stopped. Nothing is lost: the manifest tells the next run where to go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The key store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit log: what cannot be written down is not done.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A key could not be made.
+    #[error("no key could be generated")]
+    Generate(#[from] crate::dkim::key::KeyError),
+    /// A thread ended before its work.
+    #[error("a thread ended before its work was done")]
+    Thread(#[from] tokio::task::JoinError),
+    /// It took far too long, and was cut off.
+    #[error("work on {domain} was cut off after {} s", after.as_secs())]
+    Slow {
+        /// Which.
+        domain: DomainName,
+        /// How long it took.
+        after: std::time::Duration,
+    },
+    /// Others write all the time.
+    #[error("the keys of {domain} were changed by others {ATTEMPTS} times meanwhile")]
+    Overtaken {
+        /// Whose.
+        domain: DomainName,
+    },
+}
+
+impl Runner {
+    /// The time by all clocks.
+    pub fn now(&self) -> Witnessed {
+        Witnessed { wall: self.clock.now(), boot_id: self.boot_id.clone(), boot_time: self.clock.boot_time() }
+    }
+
+    /// Does for one domain what can be done now. None if the store does not know it any more.
+    ///
+    /// Killed anywhere, the next run goes on: every effect may be repeated. No lock is held but within one commit.
+    pub async fn run(
+        self: &Arc<Self>,
+        domain: &DomainName,
+        patrol: Patrol,
+        mut silences: Silences,
+        mut audited: Option<u64>,
+    ) -> Result<Option<Ran>, RunError> {
+        let mut done = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let Some(manifest) = self.blocking_on(domain, |runner, domain| runner.store.manifest(domain)).await??
+            else {
+                return Ok(None);
+            };
+            let rsa = rsa_of(&manifest);
+            let mut work = Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done };
+            let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
+            let mut outcome = Outcome::Begin;
+            let summary = loop {
+                match machine.next(outcome, &self.now()) {
+                    Next::Effect(effect) => outcome = work.perform(effect).await?,
+                    Next::Done(summary) => break summary,
+                }
+            };
+            silences = machine.silences().clone();
+            // All of its lines were appended before it was done.
+            let manifest = machine.manifest().clone();
+            audited = Some(manifest.revision());
+            if !summary.overtaken {
+                return Ok(Some(Ran { done, manifest, summary: *summary, silences }));
+            }
+        }
+        Err(RunError::Overtaken { domain: domain.clone() })
+    }
+
+    /// What a machine or a plan for a domain begins with.
+    pub fn start(&self, manifest: DomainManifest, patrol: Patrol, silences: Silences, audited: Option<u64>) -> Start {
+        Start {
+            schedule: schedule(&self.config, manifest.domain()),
+            automation: automation(&self.config, &manifest),
+            evidence: self.evidence_of(&manifest),
+            record_ttl: ttl(&manifest),
+            silences,
+            patrol,
+            audited,
+            manifest,
+        }
+    }
+
+    fn evidence_of(&self, manifest: &DomainManifest) -> Evidence {
+        let ids = manifest.bindings().iter().map(crate::manifest::Binding::key_id);
+        match &self.evidence {
+            KnownUse::Nothing => Evidence::default(),
+            KnownUse::Written(evidence) => Evidence {
+                last_used: ids.map(|id| (id, evidence.last_use(id))).collect(),
+                acknowledged_revision: evidence.acknowledged(manifest.domain()),
+            },
+            KnownUse::Unreadable => {
+                let now = self.clock.now();
+                Evidence { last_used: ids.map(|id| (id, now)).collect(), acknowledged_revision: None }
+            }
+        }
+    }
+
+    pub(super) fn publisher(&self, domain: &DomainName) -> Result<&dyn Publisher, Refusal> {
+        let refused = |detail: String| Refusal { kind: RefusalKind::Failed, detail };
+        let Some(settings) = self.config.publisher_for(domain) else {
+            return Err(refused(format!("no [[publisher]] is for {domain}")));
+        };
+        match self.publishers.get(&settings.name) {
+            Some(Opened::Usable(publisher)) => Ok(publisher.as_ref()),
+            Some(Opened::Unusable { reason }) => Err(refused(reason.clone())),
+            None => Err(refused(format!("the publisher {:?} was not opened", settings.name))),
+        }
+    }
+
+    async fn blocking_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        domain: &DomainName,
+        work: impl FnOnce(&Self, &DomainName) -> T + Send + 'static,
+    ) -> Result<T, RunError> {
+        let (runner, domain) = (Arc::clone(self), domain.clone());
+        Ok(tokio::task::spawn_blocking(move || work(&runner, &domain)).await?)
+    }
+}
+
+/// The work of one machine.
+struct Work<'a> {
+    runner: &'a Arc<Runner>,
+    domain: &'a DomainName,
+    /// What RSA keys of the domain are like.
+    rsa: KeyKind,
+    /// Private keys that were made and are not in the store yet.
+    keys: Vec<Arc<PrivateKey>>,
+    done: &'a mut Vec<Entry>,
+}
+
+impl Work<'_> {
+    async fn perform(&mut self, effect: Effect) -> Result<Outcome, RunError> {
+        let Runner { eyes, config, .. } = &**self.runner;
+        Ok(match effect {
+            Effect::Observe { selectors, depth } => {
+                Outcome::Observed(eyes.look(self.domain, &selectors, depth, &self.runner.now()).await)
+            }
+            Effect::Generate { algorithm } => {
+                let kind = match algorithm {
+                    Algorithm::RsaSha256 => self.rsa,
+                    Algorithm::Ed25519Sha256 => KeyKind::Ed25519,
+                };
+                let made = self.runner.blocking_on(self.domain, move |_, _| PrivateKey::generate(kind));
+                let key = made.await??;
+                let public = key.public().clone();
+                self.keys.push(Arc::new(key));
+                Outcome::Generated(public)
+            }
+            Effect::Commit { manifest, new_key } => self.commit(*manifest, new_key).await?,
+            Effect::Publish { record } => super::publishing::publish(self.runner, self.domain, &record).await,
+            Effect::Revoke { old, standing, new } => {
+                super::publishing::revoke(self.runner, self.domain, &old, &standing, &new).await
+            }
+            Effect::Delete { records, standing } => {
+                super::publishing::delete(self.runner, self.domain, &records, &standing).await
+            }
+            Effect::Hook { hook, selectors } => {
+                match hooks::run(&config.rotation.hooks, hook, self.domain, &selectors).await {
+                    Ok(()) => Outcome::Done,
+                    Err(error) => failed(&error),
+                }
+            }
+            Effect::AwaitDaemons { revision, seconds } => {
+                super::acknowledgement::await_daemons(self.runner, self.domain, revision, seconds).await?
+            }
+            Effect::Audit { entries } => self.audit(entries).await?,
+            Effect::Destroy { key_id, place, .. } => {
+                let destroy = move |runner: &Runner, domain: &DomainName| {
+                    super::destruction::destroy(&runner.store, domain, key_id, place)
+                };
+                self.runner.blocking_on(self.domain, destroy).await??;
+                Outcome::Done
+            }
+        })
+    }
+
+    async fn commit(&self, manifest: DomainManifest, new_key: Option<KeyId>) -> Result<Outcome, RunError> {
+        let key = new_key.and_then(|id| self.keys.iter().find(|key| key.public().id() == id).cloned());
+        let commit = move |runner: &Runner, _: &DomainName| {
+            let keys: Vec<&PrivateKey> = key.iter().map(|key| &**key).collect();
+            runner.store.commit(&manifest, &keys)
+        };
+        match self.runner.blocking_on(self.domain, commit).await? {
+            Ok(written) => Ok(Outcome::Committed(Box::new(written))),
+            Err(StoreError::Conflict { .. }) => Ok(Outcome::Overtaken),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn audit(&mut self, entries: Vec<Entry>) -> Result<Outcome, RunError> {
+        let lines: Vec<Line<Entry>> = entries
+            .iter()
+            .map(|entry| Line { id: entry.line_id(), actor: self.runner.actor.clone(), entry: entry.clone() })
+            .collect();
+        self.runner.blocking_on(self.domain, move |runner, _| runner.audit.append(&lines)).await??;
+        self.done.extend(entries);
+        Ok(Outcome::Done)
+    }
+}
+
+/// As the newest key of the domain has it.
+fn ttl(manifest: &DomainManifest) -> u32 {
+    manifest.bindings().last().map_or(RECORD_TTL, |binding| binding.record_ttl)
+}
+
+/// As the newest RSA key of the domain, where such are still made.
+fn rsa_of(manifest: &DomainManifest) -> KeyKind {
+    let newest = manifest.bindings().iter().rev().find(|binding| binding.algorithm() == Algorithm::RsaSha256);
+    newest.and_then(|binding| KeyKind::rsa(binding.public_key.bits()).ok()).unwrap_or_default()
+}
+
+/// An effect that was not done, with the whole chain of why.
+pub(super) fn failed(error: &(dyn std::error::Error + 'static)) -> Outcome {
+    let detail = crate::finding::Chain(error).to_string();
+    Outcome::Refused(Refusal { kind: RefusalKind::Failed, detail })
+}

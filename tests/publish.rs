@@ -1,0 +1,23 @@
+//! Records put into DNS and taken out again: with BIND, Knot and PowerDNS, by zone files, programs and hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test program"
+)]
+
+#[path = "publish/command.rs"]
+mod command;
+#[path = "publish/common.rs"]
+mod common;
+#[path = "publish/exec_hook.rs"]
+mod exec_hook;
+#[path = "publish/powerdns.rs"]
+mod powerdns;
+#[path = "publish/rfc2136.rs"]
+mod rfc2136;
+mod support;
+#[path = "publish/zone_include.rs"]
+mod zone_include;
