@@ -119,8 +119,11 @@ pub struct Emergency {
     /// The manifest as it is to be. From its commit on the key does not sign, if `meanwhile` says stop or there is a
     /// successor.
     pub manifest: DomainManifest,
-    /// The standby key that signs in its place.
+    /// The standby key that signs in its place, at once: no look is waited for. The plan looks at its record next, and
+    /// as long as the other is not withdrawn.
     pub successor: Option<Selector>,
+    /// When the successor's record was last seen on every server; none: not since the clock was set.
+    pub successor_seen: Option<Timestamp>,
     /// Until when mail that it signed is under way: what is lost when its record is revoked. None: it never signed.
     pub mail_until: Option<Timestamp>,
 }
@@ -145,15 +148,15 @@ pub fn compromise(
     if let Step::Changed(after) = domain.step(selector, &Event::Compromised { meanwhile })? {
         replace(&mut bindings, *after);
     }
-    let mut successor = None;
+    let (mut successor, mut successor_seen) = (None, None);
     if binding.state.name() == StateName::Active && manifest.status() == Status::Enabled {
         let standby = bindings.iter().rev().find(|other| {
             other.algorithm() == binding.algorithm() && other.state.name() == StateName::Ready && is_usable(other)
         });
-        if let Some(standby) = standby.map(|standby| standby.selector.clone()) {
+        if let Some((standby, seen)) = standby.map(|standby| (standby.selector.clone(), last_seen(standby))) {
             // The operator, not the waits: the last look at its record may be older than a rotation would have it.
             domain.activate(&standby, EnteredBy::Operator, &mut bindings)?;
-            successor = Some(standby);
+            (successor, successor_seen) = (Some(standby), seen);
         }
     }
     let mail = jiff::SignedDuration::from_secs(schedule.mail_seconds().cast_signed());
@@ -163,7 +166,14 @@ pub fn compromise(
         _ => None,
     };
     let manifest = manifest.with_bindings(bindings, manifest.tombstones().to_vec())?;
-    Ok(Emergency { manifest, successor, mail_until })
+    Ok(Emergency { manifest, successor, successor_seen, mail_until })
+}
+
+fn last_seen(binding: &Binding) -> Option<Timestamp> {
+    match &binding.state {
+        State::Ready(state) => state.last_seen,
+        _ => None,
+    }
 }
 
 /// Whether a key could sign: it is not compromised, and its private part is here.

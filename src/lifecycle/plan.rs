@@ -183,7 +183,8 @@ pub struct Alarm {
     pub selector: Option<Selector>,
     /// What.
     pub threat: Threat,
-    /// When it begins to hurt, by the wall clock; none: it may hurt already.
+    /// When it hurts everywhere, by the wall clock: until then caches may still have what is missing. None: it may hurt
+    /// everywhere already.
     pub until: Option<Timestamp>,
 }
 

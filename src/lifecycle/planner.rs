@@ -7,7 +7,7 @@ use super::event::Event;
 use super::plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason};
 use super::schedule::{Schedule, Standby};
 use super::sighting::{Observations, Resolvers, Seen, Sighting};
-use super::step::{Refused, Step, has_signed, remaining, step};
+use super::step::{Refused, Step, cached_for, has_signed, is_ahead, remaining, step};
 use super::waits::{Witnessed, seconds};
 use crate::dkim::Algorithm;
 use crate::manifest::{Active, Binding, DomainManifest, EnteredBy, Published, Retiring, State, StateName, Status};
@@ -159,18 +159,23 @@ impl<'a> Planner<'a> {
                 self.retire(binding)
             };
         }
-        if binding.held.is_some() {
+        if binding.held.is_some() || self.follows_compromised(state) {
             self.look(binding, Depth::Servers, seen);
         }
         let is_whole = |seen: &Sighting| matches!(seen.seen, Seen::Everywhere | Seen::Unknown { .. });
         if let Some(seen) = seen.filter(|seen| !is_whole(seen)) {
-            self.alarm(Some(binding), Threat::ActiveRecord { seen: seen.describe() });
+            // Caches that had the record just before this, or before it was found changed, let go of it last.
+            let since = binding.held.as_ref().map_or(seen.at.wall, |held| held.since.min(seen.at.wall));
+            let ttl = cached_for(binding.record_ttl, state.largest_ttl);
+            let until = since.saturating_add(SignedDuration::from_secs(ttl.cast_signed())).ok();
+            let threat = Threat::ActiveRecord { seen: seen.describe() };
+            self.alarm(Some(binding), threat, until.filter(|until| *until > self.domain.now.wall));
             if seen.seen == Seen::Nowhere && binding.held.is_none() && self.automation == Automation::Full {
                 self.act(Action::Publish { selector: binding.selector.clone() });
             }
         }
         if binding.compromised.is_some() {
-            self.alarm(Some(binding), Threat::CompromisedSigns);
+            self.alarm(Some(binding), Threat::CompromisedSigns, None);
         }
         let due = state.since.saturating_add(self.domain.schedule.key_age).unwrap_or(Timestamp::MAX);
         let reason = match self.automation {
@@ -179,6 +184,13 @@ impl<'a> Planner<'a> {
         };
         let until = if due > self.domain.now.wall { due } else { self.after(POLL) };
         self.wait(Some(binding), reason, Some(until));
+    }
+
+    /// Whether it took the place of a key that others may have and that is not withdrawn yet. Nobody looked just before:
+    /// its record is looked at until that is over.
+    fn follows_compromised(&self, state: &Active) -> bool {
+        let previous = state.previous.as_ref().and_then(|previous| self.domain.manifest.binding(previous));
+        previous.is_some_and(|previous| previous.compromised.is_some() && previous.state.name() == StateName::Retiring)
     }
 
     fn retiring(&mut self, binding: &Binding, state: &Retiring, seen: Option<&Sighting>) {
@@ -201,7 +213,7 @@ impl<'a> Planner<'a> {
         }
         let is_emergency = binding.compromised.is_some();
         if is_emergency {
-            self.alarm(Some(binding), Threat::CompromisedPublished);
+            self.alarm(Some(binding), Threat::CompromisedPublished, None);
         }
         let skips_revocation = !is_emergency && (!has_signed(state) || seconds(self.domain.schedule.revoked_for) == 0);
         if skips_revocation {
@@ -359,7 +371,7 @@ impl<'a> Planner<'a> {
         };
         let is_silent = manifest.signing().next().is_none() && manifest.bindings().iter().any(has_signed);
         if manifest.status() == Status::Enabled && is_silent {
-            self.alarm(None, Threat::NothingSigns);
+            self.alarm(None, Threat::NothingSigns, None);
         }
     }
 
@@ -451,7 +463,8 @@ impl<'a> Planner<'a> {
                 witness.boot_id != now.boot_id || now.waited(Some(witness)) - witness.waited >= COUNT_AFTER
             }
         };
-        waits && is_stale && self.automation != Automation::Reminders
+        let is_ahead = matches!(&binding.state, State::Active(state) if is_ahead(state, self.domain.now));
+        (waits && is_stale || is_ahead) && self.automation != Automation::Reminders
     }
 
     /// Whether its state must last longer; notes until when.
@@ -484,9 +497,9 @@ impl<'a> Planner<'a> {
         self.plan.waits.push(Wait { selector, reason, until });
     }
 
-    fn alarm(&mut self, binding: Option<&Binding>, threat: Threat) {
+    fn alarm(&mut self, binding: Option<&Binding>, threat: Threat, until: Option<Timestamp>) {
         let selector = binding.map(|binding| binding.selector.clone());
-        self.plan.alarms.push(Alarm { selector, threat, until: None });
+        self.plan.alarms.push(Alarm { selector, threat, until });
     }
 
     fn bindings(&self) -> impl Iterator<Item = &'a Binding> + use<'a> {

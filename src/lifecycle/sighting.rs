@@ -9,7 +9,7 @@ use super::waits::{Witnessed, seconds};
 use crate::manifest::Binding;
 use crate::names::Selector;
 use crate::observation::{
-    ChainEnd, Hop, Observation, Outcome, Recursive, RecursiveAnswer, Server, Soa, Txt, presentation,
+    ChainEnd, Hop, Observation, Outcome, Recursive, RecursiveAnswer, Response, Server, Soa, Txt, presentation,
 };
 
 /// What was seen of a domain's records, each as of its own time. A selector that is missing was not looked at.
@@ -28,7 +28,7 @@ pub struct Observed {
     pub observation: Observation,
     /// What the outside resolvers said; empty if none is configured or they were not asked.
     pub outside: Vec<Recursive>,
-    /// When.
+    /// When it began: no answer came before.
     pub at: Witnessed,
 }
 
@@ -47,7 +47,7 @@ pub struct Sighting {
     pub resolvers: Resolvers,
     /// The forms in which our record stands: what may be replaced or deleted, by value.
     pub standing: Vec<Txt>,
-    /// When it was seen.
+    /// When the look began: no answer came before.
     pub at: Witnessed,
 }
 
@@ -191,6 +191,8 @@ impl<'a> Tally<'a> {
         let mut silent = Vec::new();
         // Whether each name answers, at any of its addresses.
         let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+        // Most servers say what the one before said.
+        let mut last: Option<(&Response, Says<'_>)> = None;
         for answer in &hop.answers {
             if answer.outcome == Outcome::NoRoute {
                 continue;
@@ -199,7 +201,13 @@ impl<'a> Tally<'a> {
             match response(&answer.outcome) {
                 Some(response) => {
                     *answers = true;
-                    let said = says(binding, response, next, observation.wildcard.as_deref());
+                    let said = match &last {
+                        Some((before, said)) if before.txt == response.txt && before.cname == response.cname => {
+                            said.clone()
+                        }
+                        _ => says(binding, response, next, observation.wildcard.as_deref()),
+                    };
+                    last = Some((response, said.clone()));
                     self.count(said, &answer.server);
                     let ttls =
                         response.txt.iter().map(|txt| txt.ttl).chain(response.cname.iter().map(|alias| alias.ttl));

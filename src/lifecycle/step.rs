@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::{Event, EventName};
 use super::schedule::{Caches, Schedule};
 use super::sighting::{Resolvers, Seen, Sighting};
-use super::waits::{Witnessed, seconds};
+use super::waits::{TOLERATED, Witnessed, seconds};
 use crate::manifest::{
     Active, Binding, Compromised, EnteredBy, Held, HeldReason, PrivateKeyPlace, Published, Ready, Retiring, Revoked,
     State, StateName, Tombstone, Withdrawn,
@@ -215,6 +215,12 @@ pub(super) fn counted(binding: &Binding, given: &Circumstances<'_>) -> Binding {
         // How long ago that was can no longer be told.
         state.last_seen = None;
     }
+    if let State::Active(state) = &mut next.state
+        && is_ahead(state, given.now)
+    {
+        // Its turn would end when that time has come.
+        state.since = given.at();
+    }
     if let State::Retiring(state) = &mut next.state
         && has_signed(state)
     {
@@ -224,6 +230,11 @@ pub(super) fn counted(binding: &Binding, given: &Circumstances<'_>) -> Binding {
             state.last_used.max(given.last_used.and_then(|used| Timestamp::from_second(used.as_second()).ok()));
     }
     next
+}
+
+/// Whether a key began to sign in the future, by a clock that was set back since.
+pub(super) fn is_ahead(state: &Active, now: &Witnessed) -> bool {
+    state.since.duration_since(now.wall) > TOLERATED
 }
 
 /// Whether a retiring key ever signed: one that did has something to wait for.
@@ -318,7 +329,9 @@ fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) ->
         }
         (State::Retiring(state), seen) if state.withdrawal_begun.is_some() => match seen {
             // What was seen before the withdrawal began says nothing of it.
-            _ if state.withdrawal_begun > Some(whole(&sighting.at)) => return Step::Unchanged,
+            _ if state.withdrawal_begun.is_some_and(|begun| is_before(sighting, begun, given)) => {
+                return Step::Unchanged;
+            }
             Seen::Revoked => {
                 let state = Revoked {
                     since: given.at(),
@@ -333,7 +346,7 @@ fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) ->
             _ => State::Retiring(state.clone()),
         },
         (State::Retiring(state), Seen::Everywhere) => retiring_seen(binding, state, sighting),
-        (State::Revoked(state), Seen::Nowhere) if state.since <= whole(&sighting.at) => {
+        (State::Revoked(state), Seen::Nowhere) if !is_before(sighting, state.since, given) => {
             return enter(binding, given, withdrawn(binding, sighting, given));
         }
         (State::Revoked(state), _) => {
@@ -344,6 +357,12 @@ fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) ->
     with_state(binding, result)
 }
 
+/// Whether a look was taken before a point in time that was written down. What was written down in the future was so by a
+/// clock that was set back since: no look would ever be later.
+fn is_before(sighting: &Sighting, mark: Timestamp, given: &Circumstances<'_>) -> bool {
+    whole(&sighting.at) < mark && mark <= given.at()
+}
+
 /// A round that found the record everywhere: counts it if it is far enough from those before, and enters Ready when all
 /// waits have passed and resolvers agree.
 fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, given: &Circumstances<'_>) -> Step {
@@ -351,9 +370,10 @@ fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, giv
     let mut state = state.clone();
     state.largest_ttl = larger(state.largest_ttl, sighting.largest_ttl.max(sighting.negative_ttl));
     let waited = given.now.waited(binding.witness.as_ref());
-    // When it was seen, not when that is taken in.
+    // Answers came between the beginning of the look and now. What begins with this round begins now, and it is as far
+    // from the first as its beginning was: so a slow look never makes a wait shorter.
     let seen_after = waited.saturating_sub(given.now.since(&sighting.at).seconds);
-    let first = state.first_seen_after.unwrap_or(seen_after);
+    let first = state.first_seen_after.unwrap_or(waited);
     let apart = seconds(schedule.rounds_over).div_ceil(u64::from(schedule.rounds.saturating_sub(1).max(1)));
     let due = first.saturating_add(apart.saturating_mul(u64::from(state.rounds_seen)));
     if state.rounds_seen == 0 || (state.rounds_seen < schedule.rounds && seen_after >= due) {
@@ -362,7 +382,7 @@ fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, giv
         state.first_seen = state.first_seen.or(Some(whole(&sighting.at)));
     }
     if state.confirmed_after.is_none() && state.rounds_seen >= schedule.rounds {
-        state.confirmed_after = Some(seen_after);
+        state.confirmed_after = Some(waited);
     }
     let confirmed = state.confirmed_after.is_some();
     let next = Binding { state: State::Published(state), ..binding.clone() };
@@ -382,8 +402,8 @@ fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, giv
 /// A retiring key's record as it should be. A TTL that grew makes the wait longer.
 fn retiring_seen(binding: &Binding, state: &Retiring, sighting: &Sighting) -> State {
     let largest_ttl = larger(state.largest_ttl, sighting.largest_ttl);
-    let before = retirement_ttl(binding.record_ttl, state.largest_ttl);
-    let grown = retirement_ttl(binding.record_ttl, largest_ttl).saturating_sub(before);
+    let before = cached_for(binding.record_ttl, state.largest_ttl);
+    let grown = cached_for(binding.record_ttl, largest_ttl).saturating_sub(before);
     let wait = span(state.since, state.not_withdrawn_before).saturating_add(grown);
     let not_withdrawn_before = if has_signed(state) { later(state.since, wait) } else { state.not_withdrawn_before };
     State::Retiring(Retiring { largest_ttl, not_withdrawn_before, ..state.clone() })
@@ -430,7 +450,7 @@ fn published(given: &Circumstances<'_>, by: EnteredBy, acknowledged: bool) -> St
 }
 
 fn withdrawn(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) -> State {
-    let ttl = retirement_ttl(binding.record_ttl, binding.state.largest_ttl()).max(u64::from(sighting.largest_ttl));
+    let ttl = cached_for(binding.record_ttl, binding.state.largest_ttl()).max(u64::from(sighting.largest_ttl));
     State::Withdrawn(Withdrawn { since: given.at(), by: EnteredBy::Waits, forgotten_after: later(given.at(), ttl) })
 }
 
@@ -443,10 +463,11 @@ fn retirement(binding: &Binding, given: &Circumstances<'_>, used_after: u64) -> 
     seconds(given.schedule.max_staleness)
         .max(used_after)
         .saturating_add(given.schedule.mail_seconds())
-        .saturating_add(retirement_ttl(binding.record_ttl, binding.state.largest_ttl()))
+        .saturating_add(cached_for(binding.record_ttl, binding.state.largest_ttl()))
 }
 
-fn retirement_ttl(record_ttl: u32, largest_ttl: Option<u32>) -> u64 {
+/// The longest that caches hold a record, in seconds.
+pub(super) fn cached_for(record_ttl: u32, largest_ttl: Option<u32>) -> u64 {
     u64::from(record_ttl.max(largest_ttl.unwrap_or(0)))
 }
 

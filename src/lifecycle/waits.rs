@@ -36,7 +36,7 @@ pub struct ClockTrouble {
 }
 
 /// Steps of the wall clock that are nobody's fault.
-const TOLERATED: i64 = 5 * 60;
+pub(super) const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// The most that counts across a reboot, in seconds: the wall clock may have been wrong on either side.
 const ACROSS_A_REBOOT: u64 = 24 * 60 * 60;
@@ -56,8 +56,8 @@ impl Witnessed {
         }
         let seconds = self.boot_time.as_secs().saturating_sub(boot_time);
         let by = by_wall.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let trouble =
-            (by.unsigned_abs() > TOLERATED.unsigned_abs()).then(|| ClockTrouble { by: SignedDuration::from_secs(by) });
+        let by = SignedDuration::from_secs(by);
+        let trouble = (by.abs() > TOLERATED).then_some(ClockTrouble { by });
         Elapsed { seconds, trouble }
     }
 

@@ -130,18 +130,16 @@ impl Machine {
     /// Takes what came of the last effect ([`Outcome::Begin`] at first) and says what is next.
     pub fn next(&mut self, outcome: Outcome, now: &Witnessed) -> Next {
         let answered = self.asked.take();
-        let effect = answered.and_then(|asked| self.take(asked, outcome, now));
-        match effect.or_else(|| self.following()).or_else(|| self.planned(now)) {
-            Some(effect) if self.effects < MOST_EFFECTS => {
+        let effect = answered.and_then(|asked| self.take(asked, outcome, now)).or_else(|| self.following());
+        let plan = match effect.map_or_else(|| self.planned(now), Ok) {
+            Ok(effect) if self.effects < MOST_EFFECTS => {
                 self.effects += 1;
-                Next::Effect(effect)
+                return Next::Effect(effect);
             }
-            _ => Next::Done(Box::new(Summary {
-                plan: self.plan(now),
-                refusals: self.refusals.clone(),
-                overtaken: self.overtaken,
-            })),
-        }
+            Ok(_) => self.plan(now),
+            Err(plan) => plan,
+        };
+        Next::Done(Box::new(Summary { plan, refusals: self.refusals.clone(), overtaken: self.overtaken }))
     }
 
     /// Since when servers are silent, as of the last look.
@@ -168,7 +166,8 @@ impl Machine {
             }
             (Asked::Observe, Outcome::Observed(seen)) => {
                 for (selector, observed) in seen {
-                    self.observations.silences.note(&observed.observation, &observed.at);
+                    // A silence began at the end of the first look that met it, at the latest.
+                    self.observations.silences.note(&observed.observation, now);
                     self.observations.seen.insert(selector, observed);
                 }
                 None
@@ -242,19 +241,19 @@ impl Machine {
         Some(effect)
     }
 
-    /// The effect of the first action of the plan that was not tried yet.
-    fn planned(&mut self, now: &Witnessed) -> Option<Effect> {
+    /// The effect of the first action of the plan that was not tried yet; the plan if there is none.
+    fn planned(&mut self, now: &Witnessed) -> Result<Effect, Plan> {
+        let plan = self.plan(now);
         if self.overtaken {
-            return None;
+            return Err(plan);
         }
-        let actions = self.plan(now).actions;
-        for action in &actions {
+        for action in &plan.actions {
             if self.tried.contains(action) {
                 continue;
             }
             let effect = match action {
                 Action::Observe { depth, .. } => {
-                    let selectors = self.alike(&actions, *depth);
+                    let selectors = self.alike(&plan.actions, *depth);
                     self.asked = Some(Asked::Observe);
                     Some(Effect::Observe { selectors, depth: *depth })
                 }
@@ -279,11 +278,11 @@ impl Machine {
                     self.change(change.clone(), now)
                 }
             };
-            if effect.is_some() {
-                return effect;
+            if let Some(effect) = effect {
+                return Ok(effect);
             }
         }
-        None
+        Err(plan)
     }
 
     /// All records that are to be looked at with the same depth, in one effect.

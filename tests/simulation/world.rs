@@ -287,12 +287,12 @@ fn schedule(random: &mut Random) -> Schedule {
     let span = |span: Duration| SignedDuration::from_secs(span.as_secs() as i64);
     let settle = *random.pick(&[3 * HOUR, 12 * HOUR, 24 * HOUR]);
     Schedule {
-        key_age: span(*random.pick(&[2 * DAY, 4 * DAY, 10 * DAY])),
+        key_age: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
         standby: *random.pick(&[Standby::Always, Standby::WhenDue]),
-        mail_life: span(*random.pick(&[2 * DAY, 5 * DAY, 14 * DAY])),
+        mail_life: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
         settle: span(settle),
-        revoked_for: span(*random.pick(&[Duration::ZERO, DAY, 30 * DAY])),
-        expire_after: random.happens(250).then(|| span(7 * DAY)),
+        revoked_for: span(*random.pick(&[Duration::ZERO, 6 * HOUR, 2 * DAY])),
+        expire_after: random.happens(250).then(|| span(3 * DAY)),
         ..Schedule::default()
     }
 }

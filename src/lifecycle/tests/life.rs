@@ -147,6 +147,37 @@ fn the_record_of_a_signing_key_that_vanished_is_published_again_and_one_that_was
     let vanished = seen([Has::Nothing, Has::Nothing]);
     assert!(vanished.actions.contains(&Action::Publish { selector: selector("old") }));
     assert!(matches!(vanished.alarms[0].threat, Threat::ActiveRecord { .. }));
+    assert_eq!(vanished.alarms[0].until, Some(at(9 + 3600).wall), "caches may have it for its TTL");
     let changed = seen([Has::Record("v=DKIM1; p=QUJD".into()), Has::Nothing]);
     assert!(matches!(&changed.actions[0], Action::Change(Change::Step { event: Event::Looked(_), .. })));
+}
+
+#[test]
+fn a_standby_that_took_over_at_once_is_looked_at_and_alarms_where_it_is_missing() {
+    let (evidence, schedule) = (Evidence::default(), Schedule::default());
+    let now = at(2 * DAY);
+    let emergency = compromise(&with_standby(), &selector("old"), Meanwhile::Stop, &evidence, &now, &schedule).unwrap();
+    assert_eq!(emergency.successor_seen, Some(at(311 + DAY).wall));
+    let look = Action::Observe { selector: selector("new"), depth: Depth::Servers };
+    assert!(planned(&emergency.manifest, &now, Automation::Full).actions.contains(&look));
+    let mut seen = Observations::default();
+    let binding = emergency.manifest.binding(&selector("new")).unwrap();
+    seen.seen.insert(selector("new"), observed(&[ours(binding), Has::Nothing], &now));
+    let plan = plan(&emergency.manifest, &seen, &evidence, &now, &schedule, Automation::Full);
+    assert!(plan.alarms.iter().any(|alarm| matches!(alarm.threat, Threat::ActiveRecord { .. })
+        && alarm.selector == Some(selector("new"))
+        && alarm.until == Some(later(&now, 3600).wall)));
+}
+
+#[test]
+fn a_key_that_began_to_sign_in_the_future_has_its_turn_from_when_that_is_noticed() {
+    let manifest = bound(&domain(), "old", key(Algorithm::RsaSha256, 1), &at(0));
+    let ahead = at(900 * DAY).wall;
+    let manifest = manifest.activate(Choice::Newest, RetirementWaits::default(), ahead).unwrap().manifest;
+    let now = at(DAY);
+    let count = Action::Change(Change::Count);
+    assert!(planned(&manifest, &now, Automation::Full).actions.contains(&count));
+    let counted = apply(&manifest, &Change::Count, &Evidence::default(), &now, &Schedule::default()).unwrap();
+    assert_eq!(counted.binding(&selector("old")).unwrap().state.since(), now.wall);
+    assert!(!planned(&counted, &later(&now, 60), Automation::Full).actions.contains(&count));
 }

@@ -226,3 +226,46 @@ fn rounds_count_only_if_they_are_apart_and_a_miss_begins_anew() {
     assert_eq!(look(550, true), (2, false));
     assert_eq!(look(700, true), (3, true));
 }
+
+#[test]
+fn a_slow_look_never_makes_a_wait_shorter() {
+    let schedule = Schedule::default();
+    let mut published = binding(StateName::Generated, &at(0));
+    let mut look = |began: i64, ended: i64| {
+        let (began, ended) = (at(began), at(ended));
+        let seen = observed(&[ours(&published)], &began);
+        let event = Event::Looked(Box::new(Sighting::of(&published, &seen, &Silences::default(), &schedule)));
+        if let Ok(Step::Changed(after)) = step(&published, &event, &given(&ended, &schedule)) {
+            published = *after;
+        }
+        match &published.state {
+            State::Published(state) => (state.rounds_seen, state.confirmed_after),
+            _ => (0, None),
+        }
+    };
+    look(0, 0);
+    assert_eq!(look(0, 50), (1, None));
+    assert_eq!(look(190, 210), (1, None), "its answers may have come 140 s after those of the first");
+    assert_eq!(look(200, 220), (2, None));
+    assert_eq!(look(349, 380), (2, None));
+    assert_eq!(look(350, 400), (3, Some(400)), "settling begins when the last answer was there");
+}
+
+#[test]
+fn what_a_clock_ahead_wrote_down_does_not_keep_a_withdrawal_from_being_seen() {
+    let (schedule, now) = (Schedule::default(), at(15 * DAY));
+    let seen_after = |begun: i64| {
+        let mut binding = binding(StateName::Retiring, &at(0));
+        let State::Retiring(state) = &mut binding.state else { panic!() };
+        state.withdrawal_begun = Some(at(begun).wall);
+        let look = observed(&[Has::Nothing], &at(15 * DAY - 20));
+        let event = Event::Looked(Box::new(Sighting::of(&binding, &look, &Silences::default(), &schedule)));
+        match step(&binding, &event, &given(&now, &schedule)).unwrap() {
+            Step::Changed(after) => after.state.name(),
+            _ => binding.state.name(),
+        }
+    };
+    assert_eq!(seen_after(15 * DAY - 10), StateName::Retiring, "the look is older than the withdrawal");
+    assert_eq!(seen_after(15 * DAY - 30), StateName::Withdrawn);
+    assert_eq!(seen_after(400 * DAY), StateName::Withdrawn, "no look could ever be younger");
+}
