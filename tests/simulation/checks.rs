@@ -34,6 +34,9 @@ impl World {
         let before = self.store.manifest();
         let after = match self.guard {
             Some(Guard::Revision) => self.store.commit_anyway(manifest, new_key),
+            Some(Guard::KeyFirst) if actor == Actor::Machine && self.random.happens(125) => {
+                self.store.commit(manifest, None)?
+            }
             _ => self.store.commit(manifest, new_key)?,
         };
         self.check(&before, &after, actor);
@@ -41,7 +44,7 @@ impl World {
     }
 
     fn check(&mut self, before: &DomainManifest, after: &DomainManifest, actor: Actor) {
-        self.tell(|| format!("{actor:?} commits {}", states(after)));
+        self.tell(|_| format!("{actor:?} commits {}", states(after)));
         self.check_selectors(before, after, actor);
         let usable = |manifest: &DomainManifest| manifest.signing().any(|binding| self.store.holds(binding.key_id()));
         if actor == Actor::Machine && usable(before) && !usable(after) {
@@ -59,7 +62,7 @@ impl World {
                 }
             }
         }
-        if after.revision() % 64 == 0 {
+        if after.revision().is_multiple_of(64) {
             let read = after.to_json().ok().and_then(|json| DomainManifest::parse(json.as_bytes()).ok());
             if read.as_ref() != Some(after) {
                 self.violate("a manifest is written that does not read back");
@@ -160,14 +163,20 @@ impl World {
         let Some(bound) = self.bound.get(selector).cloned() else { return };
         let silent = self.zone.not_seen(&bound.name, self.now, HOUR, |text| bound.is_published_by(text));
         if let Some(server) = silent {
-            self.tell(|| format!("{:?} {:?}", self.zone.servers, self.silences));
+            self.tell(|world| format!("{:?} {:?}", world.zone.servers, world.silences));
             self.violate(&format!("{selector} signs, but was not seen on {server} for an hour"));
         }
     }
 
     /// I3: nothing is withdrawn while mail signed with it is under way.
     pub(crate) fn check_withdrawal(&mut self, selector: &Selector) {
-        if self.compromised.contains(selector) {
+        if let Some(declared) = self.compromised.get(selector) {
+            let is_early = self.now + Duration::from_secs(1) < declared.at + self.acknowledge_within;
+            let is_late_to_know = self.last_signed.contains_key(selector)
+                && self.daemons.iter().any(|daemon| !daemon.acknowledges(self.now));
+            if is_early && is_late_to_know && !self.acknowledged.contains(selector) {
+                self.violate(&format!("(I3) {selector} is revoked before daemons had their time to cease using it"));
+            }
             return;
         }
         let life = self.mail_life;

@@ -50,7 +50,7 @@ pub(crate) struct Daemon {
     /// The newest signature with each key: not yet, and already, written down.
     unwritten: BTreeMap<KeyId, Timestamp>,
     written: BTreeMap<KeyId, Timestamp>,
-    last_written: Moment,
+    last_noted: Moment,
 }
 
 /// Evidence is written so often.
@@ -64,12 +64,13 @@ impl Daemon {
         let cache = KeyCache::new(View::new(store.clone()), options);
         let (unwritten, written) = (BTreeMap::new(), BTreeMap::new());
         let began = Clock::System.monotonic();
-        let last_written = Moment(0);
-        Self { domain, store, options, cache, reach: Reach::Well, began, unwritten, written, last_written }
+        let (reach, last_noted) = (Reach::Well, Moment(0));
+        Self { domain, store, options, cache, reach, began, unwritten, written, last_noted }
     }
 
     /// It is killed and started again: what was not written down is lost.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, now: Moment) {
+        self.write(now);
         self.unwritten.clear();
         self.cache = KeyCache::new(View::new(self.store.clone()), self.options);
         self.set_reach(self.reach);
@@ -79,6 +80,11 @@ impl Daemon {
     pub(crate) fn set_reach(&mut self, reach: Reach) {
         self.reach = reach;
         self.cache.store().is_away.store(reach == Reach::Fails, Ordering::Relaxed);
+    }
+
+    /// Whether it reaches the store.
+    pub(crate) fn is_well(&self) -> bool {
+        self.reach == Reach::Well
     }
 
     /// The keys for a message, as the filter chooses them.
@@ -113,15 +119,16 @@ impl Daemon {
     }
 
     /// It signed.
-    pub(crate) fn note(&mut self, key: KeyId, at: Timestamp) {
+    pub(crate) fn note(&mut self, key: KeyId, at: Timestamp, now: Moment) {
+        self.write(now);
+        self.last_noted = now;
         let last = self.unwritten.entry(key).or_insert(at);
         *last = (*last).max(at);
     }
 
-    /// Writes evidence down if it is time.
-    pub(crate) fn tick(&mut self, now: Moment) {
-        if now - self.last_written >= WRITE_EVERY {
-            self.last_written = now;
+    /// Has written down by now what it noted a minute ago.
+    fn write(&mut self, now: Moment) {
+        if now - self.last_noted >= WRITE_EVERY {
             for (key, at) in std::mem::take(&mut self.unwritten) {
                 let last = self.written.entry(key).or_insert(at);
                 *last = (*last).max(at);
@@ -130,7 +137,8 @@ impl Daemon {
     }
 
     /// What it has written down.
-    pub(crate) fn evidence(&self) -> &BTreeMap<KeyId, Timestamp> {
+    pub(crate) fn evidence(&mut self, now: Moment) -> &BTreeMap<KeyId, Timestamp> {
+        self.write(now);
         &self.written
     }
 

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use waxseal::dkim::Algorithm;
 
 use super::daemon::Reach;
+use super::guard::Guard;
 use super::operators::free_selector;
 use super::time::{DAY, HOUR, MINUTE};
 use super::world::{Event, World};
@@ -42,8 +43,9 @@ impl World {
     /// One thing goes wrong; the next comes later.
     pub(crate) fn fault(&mut self) {
         self.tally.faults += 1;
-        let kind = self.random.below(14);
-        self.tell(|| format!("fault {kind}"));
+        let drawn = self.random.below(14);
+        let kind = self.guard.and_then(Guard::fault).filter(|_| self.random.happens(500)).unwrap_or(drawn);
+        self.tell(|_| format!("fault {kind}"));
         match kind {
             0..=2 => self.fail_a_server(),
             3 => self.fail_all_servers(),
@@ -69,7 +71,7 @@ impl World {
 
     /// Something is put right.
     pub(crate) fn mend(&mut self, mend: Mend) {
-        self.tell(|| format!("{mend:?}"));
+        self.tell(|_| format!("{mend:?}"));
         match mend {
             Mend::Clock => {
                 let off = self.random.below(241) as i64 - 120;
@@ -186,8 +188,16 @@ impl World {
 
     fn restart_a_daemon(&mut self) {
         let daemon = self.a_daemon();
+        if self.has_unwritten(daemon) {
+            return;
+        }
         self.starts[daemon] += 1;
-        self.daemons[daemon].restart();
+        self.daemons[daemon].restart(self.now);
+    }
+
+    /// Whether a daemon ended a message just now that had taken hours, and did not write that down yet.
+    fn has_unwritten(&self, daemon: usize) -> bool {
+        self.late_signed[daemon].is_some_and(|signed| self.now - signed <= 2 * MINUTE)
     }
 
     /// By minutes, hours, or a year, forward or back.
@@ -198,7 +208,7 @@ impl World {
         }
         let by = *self.random.pick(&[120, 3600, 86_400, 30 * 86_400, 365 * 86_400]);
         let sign = *self.random.pick(&[1, -1]);
-        self.tell(|| format!("the clock is set by {} s", sign * by));
+        self.tell(|_| format!("the clock is set by {} s", sign * by));
         self.clock.set(sign * by);
         let span = self.random.up_to(2 * DAY);
         self.after(span, Event::Mend(Mend::Clock));
@@ -206,13 +216,14 @@ impl World {
 
     /// Everything on the host starts again, unless its wall clock is wrong, or was till just now.
     fn reboot(&mut self) {
-        if self.clock.is_wrong() || self.now - self.clock_mended < 3 * HOUR {
+        let has_unwritten = (0..self.daemons.len()).any(|daemon| self.has_unwritten(daemon));
+        if self.clock.is_wrong() || self.now - self.clock_mended < 3 * HOUR || has_unwritten {
             return;
         }
         self.clock.reboot(self.now);
         for daemon in 0..self.daemons.len() {
             self.starts[daemon] += 1;
-            self.daemons[daemon].restart();
+            self.daemons[daemon].restart(self.now);
         }
         for runner in 0..self.runners.len() {
             let after = self.random.up_to(HOUR);

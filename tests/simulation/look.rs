@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use waxseal::lifecycle::{Depth, Observed};
+use waxseal::lifecycle::{Depth, Observed, Witnessed};
+use waxseal::manifest::StateName;
 use waxseal::names::Selector;
 use waxseal::observation::{
     ChainEnd, Code, Hop, Observation, Outcome, Recursive, RecursiveAnswer, Response, Security, Server, ServerAnswer,
@@ -17,7 +18,7 @@ use super::zone::{Answer, NegativeTtl, Record};
 
 impl World {
     /// One look at a record.
-    pub(crate) fn look(&mut self, selector: &Selector, depth: Depth) -> Observed {
+    pub(crate) fn look(&mut self, selector: &Selector, depth: Depth, began: &Witnessed) -> Observed {
         let name = selector.record_name(&self.domain);
         let (mut answers, mut soas, mut said) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.zone.servers.len() {
@@ -26,6 +27,7 @@ impl World {
             let server = Server { name: self.zone.servers[index].name.to_owned(), address: SocketAddr::from((ip, 53)) };
             let (outcome, soa) = match answer {
                 Answer::Said { records, negative, .. } => {
+                    let records = self.shown(selector, records);
                     let soa = self.soa(negative);
                     let outcome = response(Code::NoError, &records, soa.clone());
                     said.push(records);
@@ -62,12 +64,24 @@ impl World {
         let mut zone = self.seen_zone.clone();
         zone.soas = soas;
         let hop = Hop { name: name.clone(), zone: Some(Arc::new(zone)), zone_unknown: None, answers };
-        let at = self.witnessed();
+        let at = began.clone();
         let chain = ChainEnd::Complete;
         let observation =
             Observation { record_name: name, at: at.wall, hops: vec![hop], chain, wildcard: None, recursive };
         let outside = if self.has_outside && is_asked { vec![outside] } else { Vec::new() };
         Observed { observation, outside, at }
+    }
+
+    /// What rotation is shown of what a server said.
+    fn shown(&self, selector: &Selector, records: Vec<Record>) -> Vec<Record> {
+        let state = || self.store.manifest().binding(selector).map(|binding| binding.state.name());
+        match (self.guard, self.bound.get(selector)) {
+            (Some(Guard::LastLook), _) if state() == Some(StateName::Withdrawn) => Vec::new(),
+            (Some(Guard::Equivalence), Some(bound)) if !records.is_empty() => {
+                vec![Record { text: bound.text.clone(), ttl: records[0].ttl }]
+            }
+            _ => records,
+        }
     }
 
     fn soa(&self, negative: NegativeTtl) -> Soa {

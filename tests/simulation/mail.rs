@@ -7,8 +7,18 @@ use waxseal::names::Selector;
 
 use super::daemon::Selection;
 use super::time::{HOUR, MINUTE, Moment};
-use super::world::{Event, World};
+use super::world::{Declared, Event, World};
 use super::zone::Record;
+
+/// What a message is to be signed with, and since when that is settled.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    /// When its headers ended.
+    at: Moment,
+    /// Whether the daemon could not read the store then.
+    is_cut_off: bool,
+    selectors: Vec<Selector>,
+}
 
 /// A message on its way to one receiver.
 #[derive(Debug, Clone)]
@@ -16,6 +26,9 @@ pub(crate) struct Message {
     /// Its receiver's resolver.
     resolver: usize,
     signed: Moment,
+    /// Whether its keys were chosen by what the store had said before.
+    chosen: Moment,
+    is_cut_off: bool,
     /// When its sender gives it up.
     dies: Moment,
     /// One signature for each.
@@ -33,12 +46,17 @@ impl World {
     /// One message more, and none after it.
     pub(crate) fn submit_one(&mut self, daemon: usize) {
         let daemon = daemon % self.daemons.len();
-        self.daemons[daemon].tick(self.now);
         match self.daemons[daemon].select(self.now) {
             Selection::Sign(selectors) => {
                 // Most bodies follow at once; some take long.
-                let body = if self.random.happens(950) { Duration::ZERO } else { self.random.up_to(5 * MINUTE) };
-                self.after(body, Event::Sign(daemon, self.starts[daemon], selectors));
+                let body = match self.random.below(1000) {
+                    0..940 => Duration::ZERO,
+                    940..995 => self.random.up_to(5 * MINUTE),
+                    _ => self.random.between(HOUR, 8 * HOUR),
+                };
+                let is_cut_off = !self.daemons[daemon].is_well();
+                let chosen = Chosen { at: self.now, is_cut_off, selectors };
+                self.after(body, Event::Sign(daemon, self.starts[daemon], chosen));
             }
             Selection::Unsigned => self.check_unsigned(),
             Selection::Defer => self.tally.deferred += 1,
@@ -49,9 +67,15 @@ impl World {
     }
 
     /// The body ends: the message is signed and goes its way.
-    pub(crate) fn sign(&mut self, daemon: usize, start: u64, selectors: &[Selector]) {
-        if self.starts[daemon] != start {
+    pub(crate) fn sign(&mut self, daemon: usize, start: u64, chosen: &Chosen) {
+        let selectors = &chosen.selectors;
+        let is_late = self.now - chosen.at > 5 * MINUTE;
+        if self.starts[daemon] != start || (is_late && self.clock.is_wrong()) {
             return;
+        }
+        self.tell(|world| format!("daemon {daemon} signs with {selectors:?}, chosen at {}", world.now.0));
+        if is_late {
+            self.late_signed[daemon] = Some(self.now);
         }
         self.tally.messages += 1;
         let wall = self.clock.wall(self.now);
@@ -60,7 +84,7 @@ impl World {
                 self.tally.violate(format!("{}: signed with {selector}, which nobody bound", self.now.0));
                 return;
             };
-            self.daemons[daemon].note(bound.id, wall);
+            self.daemons[daemon].note(bound.id, wall, self.now);
             self.last_signed.insert(selector.clone(), self.now);
         }
         let life = self.mail_life;
@@ -71,7 +95,9 @@ impl World {
             }
             let resolver = self.random.below(self.resolvers.len() as u64) as usize;
             let (signed, dies) = (self.now, self.now + life);
-            let message = Message { resolver, signed, dies, selectors: selectors.into() };
+            let (chosen, is_cut_off) = (chosen.at, chosen.is_cut_off);
+            let message =
+                Message { resolver, signed, chosen, is_cut_off, dies, selectors: selectors.as_slice().into() };
             self.after(after, Event::Deliver(Box::new(message)));
         }
     }
@@ -104,8 +130,9 @@ impl World {
     }
 
     fn lose(&mut self, message: &Message, selector: &Selector, is_broken_word: bool, records: &[Record]) {
-        if self.compromised.contains(selector) && self.revoked_at.contains_key(selector) {
-            self.tally.lost_to_compromise += 1;
+        let revoked_at = self.revoked_at.get(selector).copied();
+        if let (Some(declared), Some(revoked_at)) = (self.compromised.get(selector).cloned(), revoked_at) {
+            self.lose_compromised(message, selector, &declared, revoked_at);
         } else if is_broken_word {
             self.tally.lost_to_servers += 1;
         } else if self.hurried.contains(selector) {
@@ -116,6 +143,21 @@ impl World {
                 "{}: a message signed at {} with {selector} fails at its receiver for good: {seen:?} is published",
                 self.now.0, message.signed.0,
             ));
+        }
+    }
+
+    /// A key was revoked whatever mail was under way. What was signed before is predicted; what was signed after must be by a
+    /// daemon that could not know.
+    fn lose_compromised(&mut self, message: &Message, selector: &Selector, declared: &Declared, revoked_at: Moment) {
+        self.tally.lost_to_compromise += 1;
+        let signed = message.signed.0;
+        if message.signed > revoked_at {
+            self.tally.lost_late += 1;
+            if !message.is_cut_off && message.chosen > declared.at + Duration::from_secs(2) {
+                self.violate(&format!("a message is signed at {signed} with {selector}, which is revoked"));
+            }
+        } else if message.signed <= declared.at && declared.mail_until.is_some_and(|until| message.dies > until) {
+            self.violate(&format!("mail with {selector} was said to be delivered by now; it was signed at {signed}"));
         }
     }
 }

@@ -15,7 +15,7 @@ use waxseal::names::Selector;
 use super::checks::Actor;
 use super::keys;
 use super::time::DAY;
-use super::world::{Event, World};
+use super::world::{Declared, Event, World};
 use super::zone::{Author, Record};
 
 impl World {
@@ -128,8 +128,13 @@ impl World {
         let (evidence, now) = (self.evidence(), self.witnessed());
         match compromise(&manifest, &selector, meanwhile, &evidence, &now, &self.schedule) {
             Ok(emergency) => {
+                let wall = now.wall;
+                let span =
+                    |until: jiff::Timestamp| Duration::from_secs(until.duration_since(wall).as_secs().max(0) as u64);
+                let is_active = manifest.signing().any(|binding| binding.selector == selector);
+                let mail_until = emergency.mail_until.filter(|_| is_active).map(|until| self.now + span(until));
                 self.commit(emergency.manifest, None, Actor::Operator);
-                self.compromised.insert(selector);
+                self.compromised.insert(selector, Declared { at: self.now, mail_until });
                 self.start_later(0, Duration::from_secs(1));
             }
             Err(error) => self.violate(&format!("{selector} cannot be declared compromised: {error}")),

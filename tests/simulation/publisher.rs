@@ -7,6 +7,7 @@ use waxseal::record_format::PublishedRecord;
 use waxseal::rotation::{Outcome, RefusalKind};
 
 use super::faults::Mood;
+use super::guard::Guard;
 use super::keys::Bound;
 use super::runner::refused;
 use super::time::{DAY, HOUR, MINUTE};
@@ -17,13 +18,16 @@ impl World {
     /// Puts a record where there is none.
     pub(crate) fn publish(&mut self, record: &PublishedRecord) -> Outcome {
         let standing = self.zone.at_primary(&record.name);
-        if standing.iter().any(|other| *other.text != *record.value) {
+        if self.guard != Some(Guard::Value) && standing.iter().any(|other| *other.text != *record.value) {
             return refused(RefusalKind::Conflict, "another record stands there");
         }
         if !self.bound.get(&record.selector).is_some_and(|bound| bound.is_published_by(&record.value)) {
             self.tally.violate(format!("{}: (I5) {} is published with another key", self.now.0, record.selector));
         }
-        self.write(&record.name, vec![Record { text: record.value.as_str().into(), ttl: record.ttl }])
+        let after = vec![Record { text: record.value.as_str().into(), ttl: record.ttl }];
+        let replaced: Vec<Record> = standing.iter().filter(|there| there.text != after[0].text).cloned().collect();
+        self.check_ours(&record.selector, replaced.iter());
+        self.write(&record.name, after)
     }
 
     /// Replaces a record that has one of the values.
@@ -52,8 +56,10 @@ impl World {
         let Some(first) = records.first() else { return Outcome::Done };
         self.check_withdrawal(&first.selector);
         let there = self.zone.at_primary(&first.name).to_vec();
-        let is_named =
-            |record: &Record| records.iter().any(|named| *record.text == *named.value) || is_among(record, standing);
+        let has_no_guard = self.guard == Some(Guard::Value);
+        let is_named = |record: &Record| {
+            has_no_guard || records.iter().any(|named| *record.text == *named.value) || is_among(record, standing)
+        };
         self.check_ours(&first.selector, there.iter().filter(|record| is_named(record)));
         let after = there.into_iter().filter(|record| !is_named(record)).collect();
         let outcome = self.write(&first.name, after);
@@ -65,7 +71,7 @@ impl World {
 
     fn note_revoked(&mut self, record: &PublishedRecord) {
         if self.revoked_at.insert(record.selector.clone(), self.now).is_none()
-            && self.compromised.contains(&record.selector)
+            && self.compromised.contains_key(&record.selector)
         {
             self.tally.predicted += self.under_way.get(&record.selector).copied().unwrap_or(0);
         }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use waxseal::lifecycle::{Automation, Evidence};
+use waxseal::lifecycle::{Automation, Evidence, Witnessed};
 use waxseal::rotation::{Effect, Machine, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
 
 use super::guard::Guard;
 use super::keys;
+use super::tally::Cut;
 use super::time::{DAY, MINUTE, Moment};
 use super::world::{Event, SOON, World};
 
@@ -15,7 +16,8 @@ use super::world::{Event, SOON, World};
 #[derive(Debug, Default)]
 pub(crate) struct Runner {
     machine: Option<Machine>,
-    effect: Option<Effect>,
+    /// What is to be done next, and what the clocks were when that began.
+    effect: Option<(Effect, Witnessed)>,
     /// Tells what was ordered for this run from what was for one before.
     turn: u64,
     effects: u32,
@@ -58,11 +60,12 @@ impl World {
         } else {
             Patrol::OnlyDue
         };
+        let evidence = self.evidence();
         let start = Start {
             manifest: self.store.manifest(),
             schedule: self.schedule.clone(),
             automation: Automation::Full,
-            evidence: self.evidence(),
+            evidence,
             silences: self.silences.clone(),
             patrol,
             record_ttl: self.record_ttl,
@@ -73,13 +76,13 @@ impl World {
         self.advance(runner, Outcome::Begin);
     }
 
-    pub(crate) fn evidence(&self) -> Evidence {
+    pub(crate) fn evidence(&mut self) -> Evidence {
         let mut evidence = Evidence::default();
         if self.guard == Some(Guard::Evidence) {
             return evidence;
         }
-        for daemon in &self.daemons {
-            for (key, at) in daemon.evidence() {
+        for daemon in &mut self.daemons {
+            for (key, at) in daemon.evidence(self.now) {
                 let last = evidence.last_used.entry(*key).or_insert(*at);
                 *last = (*last).max(*at);
             }
@@ -109,7 +112,7 @@ impl World {
                     self.start_later(runner, DAY);
                     return;
                 }
-                state.effect = Some(effect);
+                state.effect = Some((effect, witnessed));
                 let turn = state.turn;
                 self.after(takes, Event::Perform(runner, turn));
             }
@@ -144,29 +147,31 @@ impl World {
         if self.runners[runner].turn != turn {
             return;
         }
-        let Some(effect) = self.runners[runner].effect.take() else { return };
+        let Some((effect, began)) = self.runners[runner].effect.take() else { return };
+        let name = name_of(&effect);
         if self.random.happens(CUTS) {
-            return self.cut(runner);
+            return self.cut(runner, name, Cut::Before);
         }
         self.tally.effects += 1;
         if !matches!(effect, Effect::Commit { .. }) {
-            self.tell(|| format!("runner {runner}: {effect:?}").chars().take(200).collect());
+            self.tell(|_| format!("runner {runner}: {effect:?}").chars().take(200).collect());
         }
-        let outcome = self.have_done(effect);
+        let outcome = self.have_done(effect, &began);
         if self.random.happens(CUTS) {
-            return self.cut(runner);
+            return self.cut(runner, name, Cut::After);
         }
         if self.random.happens(CUTS) {
-            self.tally.crashes += 1;
+            self.tell(|_| format!("runner {runner} hears no answer"));
+            self.tally.crash(name, Cut::AnswerLost);
             self.advance(runner, refused(RefusalKind::Failed, "the answer was lost"));
             return;
         }
         self.advance(runner, outcome);
     }
 
-    fn cut(&mut self, runner: usize) {
-        self.tell(|| format!("runner {runner} is killed"));
-        self.tally.crashes += 1;
+    fn cut(&mut self, runner: usize, effect: &'static str, cut: Cut) {
+        self.tell(|_| format!("runner {runner} is killed"));
+        self.tally.crash(effect, cut);
         let after = self.random.up_to(SOON);
         if runner == 0 {
             self.start_later(0, after);
@@ -175,16 +180,17 @@ impl World {
         }
     }
 
-    fn have_done(&mut self, effect: Effect) -> Outcome {
+    fn have_done(&mut self, effect: Effect, began: &Witnessed) -> Outcome {
         match effect {
             Effect::Observe { selectors, depth } => {
                 let seen = selectors.into_iter().map(|selector| {
-                    let observed = self.look(&selector, depth);
+                    let observed = self.look(&selector, depth, began);
                     (selector, observed)
                 });
                 let seen: Vec<_> = seen.collect();
+                let now = self.witnessed();
                 for (_, observed) in &seen {
-                    self.silences.note(&observed.observation, &observed.at);
+                    self.silences.note(&observed.observation, &now);
                 }
                 Outcome::Observed(seen)
             }
@@ -218,6 +224,7 @@ impl World {
             Effect::Hook { .. } => Outcome::Done,
             Effect::AwaitDaemons { .. } => {
                 if self.daemons.iter().all(|daemon| daemon.acknowledges(self.now)) {
+                    self.acknowledged.extend(self.compromised.keys().cloned());
                     Outcome::Acknowledged
                 } else {
                     refused(RefusalKind::Failed, "not all daemons answered")
@@ -233,6 +240,21 @@ impl World {
                 Outcome::Done
             }
         }
+    }
+}
+
+fn name_of(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Observe { .. } => "Observe",
+        Effect::Generate { .. } => "Generate",
+        Effect::Commit { .. } => "Commit",
+        Effect::Publish { .. } => "Publish",
+        Effect::Revoke { .. } => "Revoke",
+        Effect::Delete { .. } => "Delete",
+        Effect::Hook { .. } => "Hook",
+        Effect::AwaitDaemons { .. } => "AwaitDaemons",
+        Effect::Audit { .. } => "Audit",
+        Effect::Destroy { .. } => "Destroy",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happened in a world, in numbers, and what should not have.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Counts.
@@ -29,15 +30,35 @@ pub(crate) struct Tally {
     pub(crate) lost_to_servers: u64,
     /// Signatures of compromised keys that failed.
     pub(crate) lost_to_compromise: u64,
+    /// Of these, what was signed when its key was revoked already.
+    pub(crate) lost_late: u64,
     /// How many were predicted to.
     pub(crate) predicted: u64,
     /// Signatures that failed because an operator activated a key before it was Ready, or in an emergency.
     pub(crate) lost_to_hurry: u64,
     /// Records of keys that were given up because servers said that they were gone.
     pub(crate) left_behind: u64,
+    /// How often each effect was cut, and how.
+    pub(crate) cuts: BTreeMap<(&'static str, Cut), u64>,
     /// What must never happen, in words, and how often.
     pub(crate) violations: Vec<String>,
     pub(crate) violated: u64,
+}
+
+/// Where an effect is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cut {
+    /// It is not done.
+    Before,
+    /// It is done, and the run ends.
+    After,
+    /// It is done, and the run goes on without knowing.
+    AnswerLost,
+}
+
+impl Cut {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Before, Self::After, Self::AnswerLost];
 }
 
 /// So many violations of one world are told.
@@ -50,6 +71,12 @@ impl Tally {
         if self.violations.len() < TOLD {
             self.violations.push(what);
         }
+    }
+
+    /// An effect was cut off.
+    pub(crate) fn crash(&mut self, effect: &'static str, cut: Cut) {
+        self.crashes += 1;
+        *self.cuts.entry((effect, cut)).or_default() += 1;
     }
 
     /// Whether there are fewer rotations yet, and no violation that would keep it from being a success.
@@ -71,7 +98,11 @@ impl Tally {
         self.verified += other.verified;
         self.lost_to_servers += other.lost_to_servers;
         self.lost_to_compromise += other.lost_to_compromise;
+        self.lost_late += other.lost_late;
         self.predicted += other.predicted;
+        for (cut, count) in &other.cuts {
+            *self.cuts.entry(*cut).or_default() += count;
+        }
         self.lost_to_hurry += other.lost_to_hurry;
         self.left_behind += other.left_behind;
         self.violated += other.violated;
@@ -84,7 +115,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "rotations {}, crashes {}, faults {}, operations {}, runs {}, effects {}, overtaken {}, messages {} \
-             (deferred {}), signatures verified {}, lost to servers {}, to compromise {} (predicted {}), to hurry {}, records \
+             (deferred {}), signatures verified {}, lost to servers {}, to compromise {} (predicted {}, signed after {}), to hurry {}, records \
              left behind by lies {}, violations: {}",
             self.rotations,
             self.crashes,
@@ -99,6 +130,7 @@ impl fmt::Display for Tally {
             self.lost_to_servers,
             self.lost_to_compromise,
             self.predicted,
+            self.lost_late,
             self.lost_to_hurry,
             self.left_behind,
             self.violated,

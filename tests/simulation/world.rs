@@ -16,7 +16,7 @@ use super::daemon::Daemon;
 use super::faults::Mood;
 use super::guard::Guard;
 use super::keys::Bound;
-use super::mail::Message;
+use super::mail::{Chosen, Message};
 use super::random::Random;
 use super::resolver::Resolver;
 use super::runner::Runner;
@@ -50,6 +50,9 @@ pub(crate) struct World {
     /// What the schedule says when nothing is switched off: how long mail is under way, and a record settles.
     pub(crate) mail_life: Duration,
     pub(crate) settle: Duration,
+    pub(crate) acknowledge_within: Duration,
+    /// Compromised keys of which all daemons said that they have ceased to use them.
+    pub(crate) acknowledged: HashSet<Selector>,
     /// Since when there is a key that signs.
     pub(crate) signs_since: Option<Moment>,
     /// What is switched off.
@@ -68,15 +71,26 @@ pub(crate) struct World {
     pub(crate) generated: BTreeMap<KeyId, PublicKey>,
     /// The last signature under each selector.
     pub(crate) last_signed: HashMap<Selector, Moment>,
-    pub(crate) compromised: HashSet<Selector>,
+    pub(crate) compromised: HashMap<Selector, Declared>,
     /// Activated by an operator before they were Ready, or after shortened checks because all others were compromised.
     pub(crate) hurried: HashSet<Selector>,
     pub(crate) revoked_at: HashMap<Selector, Moment>,
     /// Signatures of each selector whose delivery is yet to come.
     pub(crate) under_way: HashMap<Selector, u64>,
+    /// When each daemon last ended a message that had taken hours.
+    pub(crate) late_signed: Vec<Option<Moment>>,
     pub(crate) tally: Tally,
-    /// Whether everything is told.
-    pub(crate) is_watched: bool,
+    /// All that happened, if it is to be told.
+    pub(crate) log: Option<Vec<String>>,
+}
+
+/// A key that was declared compromised.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    /// When.
+    pub(crate) at: Moment,
+    /// Until when mail was said to be under way that it signed before.
+    pub(crate) mail_until: Option<Moment>,
 }
 
 /// What happens at its time.
@@ -90,8 +104,8 @@ pub(crate) enum Event {
     Submit(usize),
     /// One message more than usual.
     Extra(usize),
-    /// And its body, if the daemon was not started again meanwhile.
-    Sign(usize, u64, Vec<Selector>),
+    /// And its body ends, if the daemon was not started again meanwhile.
+    Sign(usize, u64, Chosen),
     /// A message is verified by a receiver.
     Deliver(Box<Message>),
     /// Somebody asks a resolver for a name.
@@ -147,6 +161,7 @@ impl World {
         let staleness = Duration::from_secs(3600);
         let daemons: Vec<Daemon> =
             (0..1 + random.below(3)).map(|_| Daemon::start(domain.clone(), store.clone(), staleness)).collect();
+        let starts = vec![0; daemons.len()];
         let mut world = Self {
             now: Moment(0),
             queue: BinaryHeap::new(),
@@ -156,13 +171,15 @@ impl World {
             domain,
             resolvers: (0..3).map(|_| Resolver::default()).collect(),
             has_outside: random.happens(500),
-            starts: vec![0; daemons.len()],
+            starts: starts.clone(),
             daemons,
             store,
             clock: Clock::default(),
             clock_mended: Moment(0),
             mail_life: Duration::from_secs(schedule.mail_seconds()),
             settle: Duration::from_secs(schedule.settle.as_secs() as u64),
+            acknowledge_within: Duration::from_secs(schedule.acknowledge_within.as_secs() as u64),
+            acknowledged: HashSet::new(),
             signs_since: None,
             schedule: guard.map_or(schedule.clone(), |guard| guard.switched_off(schedule)),
             guard,
@@ -176,12 +193,13 @@ impl World {
             next_key: 0,
             generated: BTreeMap::new(),
             last_signed: HashMap::new(),
-            compromised: HashSet::new(),
+            compromised: HashMap::new(),
             hurried: HashSet::new(),
             revoked_at: HashMap::new(),
             under_way: HashMap::new(),
+            late_signed: vec![None; starts.len()],
             tally: Tally::default(),
-            is_watched: std::env::var_os("WAXSEAL_WATCH").is_some(),
+            log: None,
             random: random.split(),
         };
         world.begin();
@@ -202,7 +220,10 @@ impl World {
     /// Lets time go on until so many keys have taken over, or so much time has passed.
     pub(crate) fn run(&mut self, rotations: u64, at_most: Duration) {
         self.until(rotations, Moment(0) + at_most);
-        if self.tally.rotations >= rotations && self.random.happens(300) {
+        if self.tally.rotations < rotations {
+            let rotated = self.tally.rotations;
+            self.violate(&format!("there were only {rotated} rotations, of {rotations}"));
+        } else if self.random.happens(300) {
             self.leave();
         }
     }
@@ -232,7 +253,7 @@ impl World {
                 Event::Perform(runner, run) => self.perform(runner, run),
                 Event::Submit(daemon) => self.submit(daemon),
                 Event::Extra(daemon) => self.submit_one(daemon),
-                Event::Sign(daemon, start, selectors) => self.sign(daemon, start, &selectors),
+                Event::Sign(daemon, start, chosen) => self.sign(daemon, start, &chosen),
                 Event::Deliver(message) => self.deliver(message),
                 Event::Probe(name) => {
                     let resolver = self.random.below(self.resolvers.len() as u64) as usize;
@@ -245,10 +266,17 @@ impl World {
         }
     }
 
+    /// The same world, which tells what happens.
+    pub(crate) fn told(mut self) -> Self {
+        self.log = Some(Vec::new());
+        self
+    }
+
     /// Tells what happens, if the world is to be watched.
-    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
-        if self.is_watched {
-            println!("{}: {}", self.now.0, what());
+    pub(crate) fn tell(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.log.is_some() {
+            let line = format!("{}: {}", self.now.0, what(self));
+            self.log.iter_mut().for_each(|log| log.push(line.clone()));
         }
     }
 
@@ -292,7 +320,7 @@ fn schedule(random: &mut Random) -> Schedule {
         mail_life: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
         settle: span(settle),
         revoked_for: span(*random.pick(&[Duration::ZERO, 6 * HOUR, 2 * DAY])),
-        expire_after: random.happens(250).then(|| span(3 * DAY)),
+        expire_after: random.happens(300).then(|| span(3 * DAY)),
         ..Schedule::default()
     }
 }

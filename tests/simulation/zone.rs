@@ -244,7 +244,8 @@ impl Zone {
         let confirmed = confirmed.max_by_key(|(_, version)| *version);
         let is_broken_word = confirmed.is_some_and(|(word, since)| {
             let is_news = |change: &Change| change.author == Author::Publisher && change.version > *since;
-            !have_same_texts(word, &records) && !(wrong.is_none() && change.is_some_and(is_news))
+            let is_by_us = wrong.is_none() && change.is_some_and(is_news);
+            !have_same_texts(word, &records) && !is_by_us
         });
         Answer::Said { records, negative, is_broken_word }
     }
