@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::audit::{Entry, What, entries, entries_of};
 use super::effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
 use crate::lifecycle::{
-    Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences,
-    Witnessed, apply, bind, plan, violations,
+    Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences, Wait,
+    WaitReason, Witnessed, apply, bind, plan, violations,
 };
 use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, SelectorTemplate, StateName, Status};
 use crate::names::Selector;
@@ -80,6 +80,8 @@ pub struct Machine {
     /// Actions that were tried in this run; none is tried twice.
     tried: Vec<Action>,
     refusals: Vec<Refusal>,
+    /// What was put off.
+    postponed: Vec<Wait>,
     effects: u32,
     overtaken: bool,
 }
@@ -120,6 +122,7 @@ impl Machine {
             following,
             tried: Vec::new(),
             refusals: Vec::new(),
+            postponed: Vec::new(),
             effects: 0,
             overtaken: false,
         };
@@ -136,11 +139,12 @@ impl Machine {
                 self.effects += 1;
                 Next::Effect(effect)
             }
-            _ => Next::Done(Box::new(Summary {
-                plan: self.plan(now),
-                refusals: self.refusals.clone(),
-                overtaken: self.overtaken,
-            })),
+            _ => {
+                let mut plan = self.plan(now);
+                plan.waits.extend(self.postponed.iter().cloned());
+                let summary = Summary { plan, refusals: self.refusals.clone(), overtaken: self.overtaken };
+                Next::Done(Box::new(summary))
+            }
         }
     }
 
@@ -229,6 +233,11 @@ impl Machine {
             }
             (_, Outcome::Refused(refusal)) => {
                 self.refusals.push(refusal);
+                None
+            }
+            (_, Outcome::Postponed { selector, until }) => {
+                let selector = Some(selector);
+                self.postponed.push(Wait { selector, reason: WaitReason::Caches, until: Some(until) });
                 None
             }
             _ => None,
