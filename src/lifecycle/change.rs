@@ -187,7 +187,9 @@ pub fn declarable(manifest: &DomainManifest, made_until: Timestamp) -> Vec<Selec
     let of_time = manifest.bindings().iter().filter(|binding| binding.created <= made_until);
     let mut declarable: Vec<&Binding> = of_time.filter(is_believed).collect();
     // RSA first: Ed25519 beside an RSA key that is about to be declared is no spare.
-    declarable.sort_by_key(|binding| (binding.state.name() == StateName::Active, binding.algorithm() != Algorithm::RsaSha256));
+    declarable.sort_by_key(|binding| {
+        (binding.state.name() == StateName::Active, binding.algorithm() != Algorithm::RsaSha256)
+    });
     declarable.into_iter().map(|binding| binding.selector.clone()).collect()
 }
 

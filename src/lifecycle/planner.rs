@@ -323,9 +323,8 @@ impl<'a> Planner<'a> {
         for algorithm in [Algorithm::RsaSha256, Algorithm::Ed25519Sha256] {
             let of_algorithm = || self.bindings().filter(|binding| binding.algorithm() == algorithm);
             // Where the operator publishes, the operator also makes the keys, but in an emergency.
-            let is_emergency = || {
-                self.signing(algorithm).is_none() && of_algorithm().any(|binding| binding.compromised.is_some())
-            };
+            let is_emergency =
+                || self.signing(algorithm).is_none() && of_algorithm().any(|binding| binding.compromised.is_some());
             if self.automation != Automation::Full && !is_emergency() {
                 continue;
             }

@@ -43,7 +43,11 @@ pub enum DisclosureError {
 }
 
 /// Publishes those private keys that `next` destroys and that may be published.
-pub(super) fn disclose(runner: &Runner, next: &DomainManifest, directory: &Path) -> Result<Disclosure, DisclosureError> {
+pub(super) fn disclose(
+    runner: &Runner,
+    next: &DomainManifest,
+    directory: &Path,
+) -> Result<Disclosure, DisclosureError> {
     let mut entries = Vec::new();
     let Some(before) = runner.store.manifest(next.domain())? else { return Ok(Disclosure::Done { entries }) };
     let now = runner.clock.now();

@@ -123,8 +123,7 @@ enum Written {
 
 fn write(runner: &Runner, domain: &DomainName, order: &Order) -> Result<Written, RunError> {
     let Some(manifest) = runner.store.manifest(domain)? else { return Ok(Written::Nothing) };
-    let Start { manifest, schedule, evidence, .. } =
-        runner.start(manifest, Patrol::OnlyDue, Silences::default(), None);
+    let Start { manifest, schedule, evidence, .. } = runner.start(manifest, Patrol::OnlyDue, Silences::default(), None);
     let (next, _) = order.apply(&manifest, &evidence, &runner.now(), &schedule)?;
     if next == manifest {
         return Ok(Written::Nothing);

@@ -24,9 +24,9 @@ mod settings;
 mod waves;
 
 pub use audit::{Entry, What, entries, entries_of};
+pub use disclosure::DisclosureError;
 pub use due::{Due, DueIndex, IndexError};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
-pub use disclosure::DisclosureError;
 pub use emergency::{Declared, Order};
 pub use eyes::Eyes;
 pub use hooks::HookError;
