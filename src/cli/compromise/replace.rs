@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 
 use super::plan::{Detail, Planned};
-use super::report::{Looked, Report};
+use super::report::{Looked, Report, Unheard};
 use crate::cli::output::{BAD, GOOD};
 use crate::cli::progress::progress_bar;
+use crate::evidence;
 use crate::lifecycle::{Automation, Depth, Schedule, Seen, Sighting, Silences, Threat, WaitReason};
 use crate::manifest::{DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
-use crate::rotation::{self, Finished, Halt, Patrol, Ran, Runner, Wave, work_through};
+use crate::rotation::{self, Finished, Halt, Patrol, Ran, RefusalKind, Runner, Wave, work_through};
 
 /// Daemons are heard, and their minute is over, as soon as this.
 const SOON: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub(super) struct Replacing<'a> {
     by_hand: BTreeSet<DomainName>,
     /// What came of those of which there is something to tell.
     told: BTreeMap<DomainName, Finished>,
+    /// What is wrong with the daemons that were asked to cease to use a domain's keys.
+    unheard: BTreeMap<DomainName, String>,
     halted: Option<Halt>,
     looked: Vec<Looked>,
     total: usize,
@@ -60,6 +63,7 @@ impl<'a> Replacing<'a> {
             due: domains.iter().map(|domain| (domain.clone(), now)).collect(),
             by_hand: BTreeSet::new(),
             told: BTreeMap::new(),
+            unheard: BTreeMap::new(),
             halted: None,
             looked: Vec::new(),
             total: domains.len(),
@@ -98,8 +102,15 @@ impl<'a> Replacing<'a> {
         self.bar.finish_and_clear();
     }
 
-    fn take(&mut self, finished: Finished) {
+    fn take(&mut self, mut finished: Finished) {
         let domain = finished.domain.clone();
+        if let Ok(Some(ran)) = &mut finished.result {
+            // They are told of at the end, if they still have not answered.
+            let unheard = ran.summary.refusals.extract_if(.., |refusal| refusal.kind == RefusalKind::Unheard).last();
+            if let Some(unheard) = unheard {
+                self.unheard.insert(domain.clone(), unheard.detail);
+            }
+        }
         match standing(self.runner, &finished) {
             Standing::Over => {
                 self.due.remove(&domain);
@@ -177,6 +188,11 @@ impl<'a> Replacing<'a> {
                 self.looked[index] = again;
             }
         }
+        let directory = self.runner.evidence_directory.clone();
+        if let Ok(Ok(evidence)) = tokio::task::spawn_blocking(move || evidence::read(&directory)).await {
+            // Whoever answers has the revision that was asked for.
+            self.unheard.retain(|domain, _| evidence.acknowledged(domain).is_none());
+        }
         let unfinished: BTreeSet<DomainName> = self.due.keys().chain(&self.by_hand).cloned().collect();
         let mut report = Report {
             made_until: planned.made_until(),
@@ -187,6 +203,7 @@ impl<'a> Replacing<'a> {
             halted: self.halted.map(String::from),
             lost: planned.lost.clone(),
             standby: self.looked,
+            unheard: self.unheard.into_iter().map(|(domain, detail)| Unheard { domain, detail }).collect(),
             domains: self.told.values().filter_map(crate::cli::rotate::RotatedDomain::of).collect(),
             publish_by_hand: Vec::new(),
             revoke_by_hand: Vec::new(),

@@ -36,6 +36,8 @@ pub(super) struct Report {
     pub(super) lost: Vec<Lost>,
     /// What was seen of the records of standby keys that sign now.
     pub(super) standby: Vec<Looked>,
+    /// Domains whose old keys some daemon may still sign with, for it did not say otherwise.
+    pub(super) unheard: Vec<Unheard>,
     /// What was done for each domain.
     pub(super) domains: Vec<RotatedDomain>,
     /// Records that the operator is to publish.
@@ -54,6 +56,14 @@ pub(super) struct Looked {
     /// Whether every server has it.
     pub(super) everywhere: bool,
     /// What was seen.
+    pub(super) detail: String,
+}
+
+/// A domain whose old keys some daemon may still sign with.
+#[derive(Debug, Serialize)]
+pub(super) struct Unheard {
+    pub(super) domain: DomainName,
+    /// Which daemon, in words.
     pub(super) detail: String,
 }
 
@@ -78,6 +88,7 @@ impl Report {
             halted: None,
             lost: Vec::new(),
             standby: Vec::new(),
+            unheard: Vec::new(),
             domains: Vec::new(),
             publish_by_hand: Vec::new(),
             revoke_by_hand: Vec::new(),
@@ -107,7 +118,7 @@ impl Report {
 
     pub(super) fn write(mut self, format: Format, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Exit> {
         let is_seen = self.standby.iter().all(|looked| looked.everywhere);
-        let is_clean = self.is_over() && is_seen && !self.is_bad;
+        let is_clean = self.is_over() && is_seen && self.unheard.is_empty() && !self.is_bad;
         match format {
             Format::Json => write_json(out, &self)?,
             Format::Text => self.write_text(now, out)?,
@@ -123,6 +134,9 @@ impl Report {
                 out,
                 "{domain}: {BAD}{selector} signs, and its record is still not on every server:{BAD:#} {detail}"
             )?;
+        }
+        for Unheard { domain, detail } in self.unheard.iter().take(NAMED) {
+            writeln!(out, "{domain}: {WARN}not heard:{WARN:#} {detail}; it may have signed with the old keys since")?;
         }
         if !self.publish_by_hand.is_empty() {
             writeln!(out, "\n{STRONG}publish these records;{STRONG:#} their keys sign when every server has them:\n")?;
