@@ -92,7 +92,8 @@ fn a_dead_daemon_is_waited_for_a_minute_and_named() {
         line["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap()
     };
     let waited = at("revoked", "p=").duration_since(at("transition", "retiring")).as_secs();
-    assert!(waited >= 60, "{waited} s");
+    // Both clocks are read in whole seconds.
+    assert!(waited >= 59, "{waited} s");
 }
 
 #[test]
