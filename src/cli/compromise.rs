@@ -1,41 +1,70 @@
 //! `waxseal compromise`.
 
+mod journal;
+mod plan;
+mod replace;
+mod report;
+mod scope;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use clap::ValueEnum;
 
-use super::output::{BAD, Confirmation, Format, STRONG, WARN, confirmed};
+use self::journal::Journal;
+use self::plan::Planned;
+use self::replace::Replacing;
+use self::report::Report;
+use self::scope::{KeyName, Scope};
+use super::output::{Confirmation, Format, confirmed};
 use super::rotate::open::{Hands, make_state_directory, runner};
-use super::rotate::{self, RotatedDomain};
-use super::{Exit, Installation};
-use crate::config::values::DnsServer;
-use crate::lifecycle::{Emergency, Silences, compromise};
+use super::{Exit, Installation, UsageError};
+use crate::config::values::{DnsServer, Period};
 use crate::manifest::Meanwhile;
 use crate::names::{DomainName, Selector};
-use crate::rotation::{Finished, Patrol, Runner, Start};
+use crate::rotation::{Declared, Order, Runner};
 
-/// Declare that others may have a private key, and replace it at once
+/// Declare that others may have private keys, and replace them at once
 ///
-/// The standby key signs in its place from the next second on; when the daemons say so, or after their longest patience, the
-/// key's record is replaced by one that says it is revoked. Mail that it signed and that is still under way can then not be
-/// verified any more: that is the price, and it is printed before. What is left to do is done by the runs of `waxseal
-/// rotate` that follow.
+/// One key, all keys of a domain, or those of the whole store. A standby key signs in a key's place from the next second on.
+/// Where there is none, or it is compromised too, a fresh key is made, published and seen twice on every server; what the old
+/// one does until then is yours to choose. When the daemons say that they have ceased to use a key, or after a minute, its
+/// record is replaced by one that says it is revoked. Mail that it signed and that is still under way can then not be verified
+/// any more: that is the price, and it is printed before. Cut short, the same command goes on, and so does `waxseal rotate`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["key", "domain", "store"]))]
 pub(super) struct Args {
-    /// The domain.
-    domain: DomainName,
+    /// The key, by the name of its record (SELECTOR._domainkey.DOMAIN), or its domain with --selector.
+    key: Option<KeyName>,
 
     /// The key's selector.
-    #[arg(long, value_name = "SELECTOR")]
-    selector: Selector,
+    #[arg(long, value_name = "SELECTOR", requires = "key")]
+    selector: Option<Selector>,
 
-    /// Without a standby key, sign on with this one until there is another, rather than not at all.
+    /// All keys of this domain, standby keys too.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<DomainName>,
+
+    /// All keys of all domains of the key store, in waves as `waxseal rotate` does.
     #[arg(long)]
-    sign_meanwhile: bool,
+    store: bool,
 
-    /// Ask exactly these servers (addresses, with commas between) instead of the zone's name servers.
+    /// What keys that sign do until others can: sign on, as others may too, or stop, and mail goes unsigned. Must be given
+    /// where no standby key can take over.
+    #[arg(long, value_name = "WHAT")]
+    meanwhile: Option<Choice>,
+
+    /// Begin anew, though an earlier run for the same domains was cut short: keys that it made are compromised too.
+    #[arg(long)]
+    anew: bool,
+
+    /// Work on until all is done, at most so long; `waxseal rotate` does the rest.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    wait: Period,
+
+    /// Ask exactly these servers (addresses, with commas between) instead of the zones' name servers.
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     servers: Vec<DnsServer>,
 
@@ -43,23 +72,61 @@ pub(super) struct Args {
     #[arg(long)]
     yes: bool,
 
-    /// How to print what was done, as `waxseal rotate` does. JSON needs --yes.
+    /// How to print what was done. JSON needs --yes.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
+/// What keys that sign do until others can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// They sign on.
+    Sign,
+    /// They sign no more.
+    Stop,
+}
+
+impl From<Choice> for Meanwhile {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Sign => Self::Sign,
+            Choice::Stop => Self::Stop,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
+    let scope = Scope::of(args, &installation)?;
     make_state_directory(&installation.config)?;
-    let before = installation.manifest(&args.domain)?;
-    let runner = runner(installation, &args.servers, Hands::Free)?;
-    let Start { manifest, schedule, evidence, .. } = runner.start(before, Patrol::OnlyDue, Silences::default(), None);
-    let meanwhile = if args.sign_meanwhile { Meanwhile::Sign } else { Meanwhile::Stop };
-    let emergency = compromise(&manifest, &args.selector, meanwhile, &evidence, &runner.now(), &schedule)
-        .with_context(|| format!("{} has no such key to be compromised", args.domain))?;
+    let mut runner = runner(installation, &args.servers, Hands::Free)?;
+    let journal = Journal::of(&scope, &runner)?;
+    let begun = journal.as_ref().filter(|_| !args.anew).and_then(Journal::begun);
+    let chosen = args.meanwhile.map(Meanwhile::from).or(begun.as_ref().map(|begun| begun.meanwhile));
+    let order = Order {
+        keys: match (&scope, &begun) {
+            (Scope::Key { key_id, .. }, _) => Declared::Key(*key_id),
+            (_, Some(begun)) => Declared::MadeUntil(begun.made_until),
+            (_, None) => Declared::MadeUntil(runner.clock.now()),
+        },
+        // Where nobody chose, nobody need choose.
+        meanwhile: chosen.unwrap_or_default(),
+    };
+    let planned = Planned::of(&scope, order, begun.is_some(), &runner)?;
     if args.format == Format::Text {
-        write_plan(args, &emergency, out)?;
+        planned.write(chosen, &runner, out)?;
         out.flush()?;
+    }
+    if planned.needs_choice && chosen.is_none() {
+        let what = "no standby key can take over: choose --meanwhile sign (mail is signed on with keys that others may have) \
+                    or --meanwhile stop (mail goes unsigned until fresh keys can sign); nothing was changed";
+        return Err(UsageError(anyhow!(what)).into());
+    }
+    if planned.is_nothing() {
+        if args.format == Format::Json {
+            Report::nothing(&planned).write(args.format, runner.clock.now(), out)?;
+        }
+        return Ok(Exit::Clean);
     }
     let yes = Confirmation::from(args.yes);
     if args.format == Format::Json && yes == Confirmation::Wanted {
@@ -68,43 +135,30 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     if !confirmed("\nDeclare it compromised?", yes)? {
         bail!("nothing was changed; answer y on a terminal, or add --yes");
     }
-    let committed = runner.store.commit(&emergency.manifest, &[]);
-    committed.with_context(|| format!("{} was not declared compromised; nothing changed", args.selector))?;
-    go_on(&runner, &args.domain, args.format, out)
+    let lock = journal.as_ref().map(|journal| journal.begin(&planned.order)).transpose()?;
+    let only = Arc::get_mut(&mut runner).context("the runner is in use already; a defect")?;
+    only.emergency = Some(planned.order.clone());
+    let replaced = carry_out(&planned, &runner, args, out)?;
+    if let (Some(journal), true) = (&journal, replaced.is_over()) {
+        journal.end()?;
+    }
+    drop(lock);
+    replaced.write(args.format, runner.clock.now(), out)
 }
 
-/// Does at once what follows from a change that was committed.
-pub(super) fn go_on(
-    runner: &Arc<Runner>,
-    domain: &DomainName,
-    format: Format,
-    out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
+/// Declares the keys and goes on until all are replaced, or for as long as was asked.
+fn carry_out(planned: &Planned, runner: &Arc<Runner>, args: &Args, out: &mut dyn Write) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(runner.run(domain, Patrol::OnlyDue, Silences::default(), None));
-    let finished = Finished { domain: domain.clone(), patrol: Patrol::OnlyDue, result };
-    rotate::tell(RotatedDomain::of(&finished), runner.clock.now(), format, out)
-}
-
-fn write_plan(args: &Args, emergency: &Emergency, out: &mut dyn Write) -> anyhow::Result<()> {
-    writeln!(out, "{STRONG}{}{STRONG:#}: {} is compromised", args.domain, args.selector)?;
-    match &emergency.successor {
-        Some(successor) => writeln!(out, "  {successor} signs in its place, at once")?,
-        None if emergency.mail_until.is_none() => {}
-        None if args.sign_meanwhile => {
-            writeln!(out, "  {WARN}there is no standby key:{WARN:#} it signs on until another can")?;
+    runtime.block_on(async {
+        let mut replacing = Replacing::new(runner, &planned.domains, planned.detail);
+        replacing.pass().await;
+        // The switch waits for nothing; but whether verifiers can find what signs now is to be known at once.
+        replacing.look_at(planned.successors()).await;
+        if args.format == Format::Text {
+            replacing.write_looks(out)?;
+            out.flush()?;
         }
-        None => writeln!(
-            out,
-            "  {BAD}there is no standby key:{BAD:#} nothing signs with its algorithm until another can; --sign-meanwhile signs on"
-        )?,
-    }
-    writeln!(out, "  its record is revoked as soon as no daemon signs with it any more")?;
-    if let Some(until) = emergency.mail_until {
-        writeln!(
-            out,
-            "  {WARN}lost:{WARN:#} mail that it signed can no longer be verified; some may be under way until {until:.0}"
-        )?;
-    }
-    Ok(())
+        replacing.until_over(args.wait.0).await;
+        Ok(replacing.report(planned).await)
+    })
 }

@@ -2,17 +2,19 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::compromise::go_on;
 use super::output::{Confirmation, Format, STRONG, WARN, confirmed};
 use super::rotate::open::{Hands, make_state_directory, runner};
+use super::rotate::{self, RotatedDomain};
 use super::{Exit, Installation};
 use crate::config::values::DnsServer;
-use crate::lifecycle::{gone, leave};
+use crate::lifecycle::{Silences, gone, leave};
 use crate::manifest::Status;
 use crate::names::DomainName;
+use crate::rotation::{Finished, Patrol, Runner};
 
 /// Take a domain out: stop signing, then retire, revoke and delete its keys
 ///
@@ -66,4 +68,12 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         committed.with_context(|| format!("{} was not taken out; nothing changed", args.domain))?;
     }
     go_on(&runner, &args.domain, args.format, out)
+}
+
+/// Does at once what follows from the change.
+fn go_on(runner: &Arc<Runner>, domain: &DomainName, format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(runner.run(domain, Patrol::OnlyDue, Silences::default(), None));
+    let finished = Finished { domain: domain.clone(), patrol: Patrol::OnlyDue, result };
+    rotate::tell(RotatedDomain::of(&finished).into_iter().collect(), runner.clock.now(), format, out)
 }

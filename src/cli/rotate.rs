@@ -124,14 +124,13 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     write(&rotated, runner.clock.now(), args.format, out)
 }
 
-/// Tells what came of one domain that was named.
+/// Tells what came of domains that were named.
 pub(super) fn tell(
-    domain: Option<RotatedDomain>,
+    domains: Vec<RotatedDomain>,
     now: Timestamp,
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let domains: Vec<_> = domain.into_iter().collect();
     write(&Rotated { dry_run: false, total: None, due: domains.len(), halted: None, domains }, now, format, out)
 }
 

@@ -42,6 +42,8 @@ pub struct Rotation {
     pub enrolled: Vec<DomainPattern>,
     /// The operator's programs.
     pub hooks: Hooks,
+    /// Where private keys go that are no longer needed; destroyed without that, if none.
+    pub publish_retired_keys: Option<PathBuf>,
     /// How much is done at once.
     pub waves: Waves,
     /// What domains have of their own.
@@ -125,6 +127,7 @@ impl Default for Rotation {
                 pre_withdraw: Vec::new(),
                 timeout: Duration::from_secs(60),
             },
+            publish_retired_keys: None,
             waves: Waves {
                 concurrency: NonZeroUsize::MIN.saturating_add(63),
                 domains_per_second: NonZeroUsize::MIN.saturating_add(399),
@@ -202,6 +205,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 pre_withdraw: self.hook("pre_withdraw", spec.pre_withdraw.as_ref()),
                 timeout: period(spec.hook_timeout, defaults.hooks.timeout),
             },
+            publish_retired_keys: spec.publish_retired_keys.as_ref().map(|path| directory.join(path)),
             waves: Waves {
                 concurrency: count(spec.concurrency, defaults.waves.concurrency),
                 domains_per_second: count(spec.domains_per_second, defaults.waves.domains_per_second),
@@ -212,6 +216,11 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             domains: domains.filter(|(_, own)| *own != DomainRotation::default()).collect(),
         };
         self.check_rotation(&rotation, spec.state.as_deref());
+        if spec.publish_retired_keys.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let remedy = "name a directory, or leave the setting out to destroy keys";
+            let at = [Step::from("rotation"), "publish_retired_keys".into()];
+            self.error("config.retired_keys", &at, "is empty".into(), remedy);
+        }
         rotation
     }
 
@@ -287,6 +296,7 @@ pub(super) fn shown(rotation: &Rotation) -> v1::Rotation {
         post_activate: program(post_activate),
         pre_withdraw: program(pre_withdraw),
         hook_timeout: Some(Period(*timeout)),
+        publish_retired_keys: rotation.publish_retired_keys.clone(),
         concurrency: Some(Count(rotation.waves.concurrency)),
         domains_per_second: Some(Count(rotation.waves.domains_per_second)),
         patrol_every: Some(Period(rotation.waves.patrol_every)),

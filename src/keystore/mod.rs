@@ -13,11 +13,13 @@
 
 mod cache;
 mod directory;
+mod disclosure;
 mod error;
 mod store;
 
 pub use cache::{ActiveKey, CacheOptions, CacheStatistics, Cached, DomainKeys, KeyCache, UnusableKey};
 pub use directory::{Access, Asked, Directory, Domains, Examined, Listed, Manifests};
+pub use disclosure::{DiscloseError, disclose};
 pub use error::{Quoted, StoreError};
 pub use store::{KeyStore, Stamp};
 

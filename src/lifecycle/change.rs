@@ -9,6 +9,7 @@ use super::plan::{Change, Evidence};
 use super::schedule::Schedule;
 use super::step::{Circumstances, Daemons, Refused, Step, counted, step};
 use super::waits::Witnessed;
+use crate::dkim::Algorithm;
 use crate::dkim::key::PublicKey;
 use crate::manifest::{
     BindError, Binding, Contradiction, DomainManifest, EnteredBy, Generated, Meanwhile, PrivateKeyPlace, State,
@@ -124,12 +125,18 @@ pub struct Emergency {
     pub successor: Option<Selector>,
     /// When the successor's record was last seen on every server; none: not since the clock was set.
     pub successor_seen: Option<Timestamp>,
+    /// What the operator chose for the time until another key can sign. None: nobody need choose, for another signs at
+    /// once, or the key signs nothing.
+    pub meanwhile: Option<Meanwhile>,
     /// Until when mail that it signed is under way: what is lost when its record is revoked. None: it never signed.
     pub mail_until: Option<Timestamp>,
+    /// For how many seconds resolvers may hold its record after it was revoked.
+    pub cached_for: u64,
 }
 
-/// The operator says that others may have a key. Its standby key takes over in the same commit, if it is Ready; the plan
-/// does the rest: daemons, revocation, another standby key.
+/// The operator says that others may have a key. Its standby key takes over in the same commit, if it is Ready and not
+/// held; the plan does the rest: daemons, revocation, another standby key. An Ed25519 key beside an RSA key that signs
+/// stops at once, whatever is to be meanwhile.
 ///
 /// # Errors
 /// [`ChangeError::NoSuchSelector`].
@@ -145,13 +152,18 @@ pub fn compromise(
     let unknown = || ChangeError::NoSuchSelector { selector: selector.clone() };
     let binding = manifest.binding(selector).ok_or_else(unknown)?;
     let mut bindings = manifest.bindings().to_vec();
-    if let Step::Changed(after) = domain.step(selector, &Event::Compromised { meanwhile })? {
+    let signs = binding.state.name() == StateName::Active && manifest.status() == Status::Enabled;
+    let has_rsa = manifest.signing().any(|other| other.algorithm() == Algorithm::RsaSha256 && is_usable(other));
+    let is_spare = binding.algorithm() == Algorithm::Ed25519Sha256 && has_rsa;
+    let until_then = if is_spare { Meanwhile::Stop } else { meanwhile };
+    if let Step::Changed(after) = domain.step(selector, &Event::Compromised { meanwhile: until_then })? {
         replace(&mut bindings, *after);
     }
     let (mut successor, mut successor_seen) = (None, None);
-    if binding.state.name() == StateName::Active && manifest.status() == Status::Enabled {
+    if signs {
         let standby = bindings.iter().rev().find(|other| {
-            other.algorithm() == binding.algorithm() && other.state.name() == StateName::Ready && is_usable(other)
+            let is_ready = other.state.name() == StateName::Ready && other.held.is_none();
+            other.algorithm() == binding.algorithm() && is_ready && is_usable(other)
         });
         if let Some((standby, seen)) = standby.map(|standby| (standby.selector.clone(), last_seen(standby))) {
             // The operator, not the waits: the last look at its record may be older than a rotation would have it.
@@ -166,7 +178,22 @@ pub fn compromise(
         _ => None,
     };
     let manifest = manifest.with_bindings(bindings, manifest.tombstones().to_vec())?;
-    Ok(Emergency { manifest, successor, successor_seen, mail_until })
+    let meanwhile = (signs && successor.is_none() && !is_spare).then_some(meanwhile);
+    let cached_for = u64::from(binding.record_ttl.max(binding.state.largest_ttl().unwrap_or(0)));
+    Ok(Emergency { manifest, successor, successor_seen, meanwhile, mail_until, cached_for })
+}
+
+/// The keys that may still be declared compromised: those made until `made_until` whose records may still be believed,
+/// those that sign last, so that none of the others takes over from them.
+pub fn declarable(manifest: &DomainManifest, made_until: Timestamp) -> Vec<Selector> {
+    let is_believed = |binding: &&Binding| !matches!(binding.state.name(), StateName::Revoked | StateName::Withdrawn);
+    let of_time = manifest.bindings().iter().filter(|binding| binding.created <= made_until);
+    let mut declarable: Vec<&Binding> = of_time.filter(is_believed).collect();
+    // RSA first: Ed25519 beside an RSA key that is about to be declared is no spare.
+    declarable.sort_by_key(|binding| {
+        (binding.state.name() == StateName::Active, binding.algorithm() != Algorithm::RsaSha256)
+    });
+    declarable.into_iter().map(|binding| binding.selector.clone()).collect()
 }
 
 fn last_seen(binding: &Binding) -> Option<Timestamp> {
@@ -182,11 +209,16 @@ pub(super) fn is_usable(binding: &Binding) -> bool {
 }
 
 /// The schedule that holds for a domain now: with shortened checks while an enabled domain has no sound key that signs
-/// because of a compromise.
+/// because of a compromise. Ed25519 alone does not count in place of a compromised RSA key: most verifiers know RSA only.
 pub(super) fn in_force<'a>(manifest: &DomainManifest, schedule: &'a Schedule) -> Cow<'a, Schedule> {
-    let signs = manifest.signing().any(is_usable);
-    let compromised = manifest.bindings().iter().any(|binding| binding.compromised.is_some());
-    if manifest.status() == Status::Enabled && compromised && !signs {
+    let signs = |algorithm| manifest.signing().any(|binding| binding.algorithm() == algorithm && is_usable(binding));
+    let compromised = |algorithm| {
+        let mut bindings = manifest.bindings().iter();
+        bindings.any(|binding| binding.algorithm() == algorithm && binding.compromised.is_some())
+    };
+    let [rsa, ed25519] = [Algorithm::RsaSha256, Algorithm::Ed25519Sha256];
+    let is_emergency = !signs(rsa) && (compromised(rsa) || (compromised(ed25519) && !signs(ed25519)));
+    if manifest.status() == Status::Enabled && is_emergency {
         Cow::Owned(schedule.shortened())
     } else {
         Cow::Borrowed(schedule)

@@ -20,7 +20,7 @@ mod step;
 pub(crate) mod tests;
 mod waits;
 
-pub use change::{ChangeError, Emergency, apply, bind, compromise, gone, leave};
+pub use change::{ChangeError, Emergency, apply, bind, compromise, declarable, gone, leave};
 pub use event::{Event, EventName};
 pub use invariants::{Hand, Violation, violations};
 pub use plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason};

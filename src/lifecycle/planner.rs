@@ -332,11 +332,14 @@ impl<'a> Planner<'a> {
 
     /// The next key of each algorithm that is in use and has none on its way.
     fn generation(&mut self) {
-        if self.automation != Automation::Full {
-            return;
-        }
         for algorithm in [Algorithm::RsaSha256, Algorithm::Ed25519Sha256] {
             let of_algorithm = || self.bindings().filter(|binding| binding.algorithm() == algorithm);
+            // Where the operator publishes, the operator also makes the keys, but in an emergency.
+            let is_emergency =
+                || self.signing(algorithm).is_none() && of_algorithm().any(|binding| binding.compromised.is_some());
+            if self.automation != Automation::Full && !is_emergency() {
+                continue;
+            }
             let is_next = |binding: &&Binding| {
                 let state = binding.state.name();
                 matches!(state, StateName::Generated | StateName::Published | StateName::Ready) && is_usable(binding)

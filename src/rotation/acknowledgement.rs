@@ -8,11 +8,15 @@ use super::effect::{Outcome, Refusal, RefusalKind};
 use super::runner::{KnownUse, RunError, Runner};
 use crate::evidence;
 use crate::evidence::file::Status;
+use crate::keystore::StoreError;
 use crate::names::DomainName;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Asks all daemons to read the domain anew, and waits at most `seconds` for what they say.
+/// A question that is older is asked again: daemons are not waited for so long.
+const STILL_ASKED: i64 = 600;
+
+/// Asks all daemons to read the domain anew, and waits at most `seconds` for what they say. Zero takes what they say now.
 pub(super) async fn await_daemons(
     runner: &Arc<Runner>,
     domain: &DomainName,
@@ -21,11 +25,10 @@ pub(super) async fn await_daemons(
 ) -> Result<Outcome, RunError> {
     if matches!(runner.evidence, KnownUse::Nothing) {
         let detail = "no daemon writes evidence of its signatures that is readable here".to_owned();
-        return Ok(Outcome::Refused(Refusal { kind: RefusalKind::Failed, detail }));
+        return Ok(Outcome::Refused(Refusal { kind: RefusalKind::Unheard, detail }));
     }
-    let asked = Arc::clone(runner);
-    let wanted = BTreeMap::from([(domain.clone(), revision)]);
-    tokio::task::spawn_blocking(move || asked.store.ask(&wanted, asked.clock.now())).await??;
+    let (asking, wanted) = (Arc::clone(runner), domain.clone());
+    tokio::task::spawn_blocking(move || ask(&asking, wanted, revision)).await??;
     let deadline = runner.clock.monotonic() + Duration::from_secs(seconds);
     loop {
         let directory = runner.evidence_directory.clone();
@@ -38,10 +41,22 @@ pub(super) async fn await_daemons(
         };
         if runner.clock.monotonic() >= deadline {
             let detail = format!("not all daemons say that they have revision {revision} of {domain}: {silent}");
-            return Ok(Outcome::Refused(Refusal { kind: RefusalKind::Failed, detail }));
+            return Ok(Outcome::Refused(Refusal { kind: RefusalKind::Unheard, detail }));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+fn ask(runner: &Runner, domain: DomainName, revision: u64) -> Result<(), StoreError> {
+    let now = runner.clock.now();
+    // What cannot be read is written anew.
+    if let Ok(Some(asked)) = runner.store.asked()
+        && asked.domains.get(&domain).is_some_and(|known| *known >= revision)
+        && now.duration_since(asked.asked).as_secs().abs() < STILL_ASKED
+    {
+        return Ok(());
+    }
+    runner.store.ask(&BTreeMap::from([(domain, revision)]), now)
 }
 
 fn silent(evidence: &evidence::Evidence, domain: &DomainName, revision: u64) -> String {

@@ -52,6 +52,8 @@ pub enum What {
     Held,
     /// The operator said that others may have it.
     Compromised,
+    /// Its private part was published, before it was destroyed.
+    Disclosed,
     /// Its private part was destroyed.
     Destroyed,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for What {
             Self::Deleted => "deleted",
             Self::Held => "held",
             Self::Compromised => "compromised",
+            Self::Disclosed => "disclosed",
             Self::Destroyed => "destroyed",
         })
     }
@@ -122,6 +125,8 @@ impl Entry {
         let Self { at, domain, selector, key_id, what, .. } = self;
         match what {
             What::Transition | What::Held => format!("{at} {domain} {selector} {} {what} {after}", key_id.short()),
+            // It is done anew, at another time, by whoever goes on where it was cut short.
+            What::Disclosed => format!("{domain} {selector} {} {what}", key_id.short()),
             _ => format!("{at} {domain} {selector} {} {what}", key_id.short()),
         }
     }

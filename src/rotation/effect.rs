@@ -1,5 +1,7 @@
 //! What the machine asks for, and what it is told.
 
+use jiff::Timestamp;
+
 use crate::dkim::Algorithm;
 use crate::dkim::key::{KeyId, PublicKey};
 use crate::lifecycle::{Depth, Observed};
@@ -111,6 +113,13 @@ pub enum Outcome {
     Overtaken,
     /// All daemons have the revision.
     Acknowledged,
+    /// It is to be done later: caches may hold what it rests on.
+    Postponed {
+        /// Whose key.
+        selector: Selector,
+        /// Until when.
+        until: Timestamp,
+    },
     /// It was not done, or nobody knows.
     Refused(Refusal),
 }
@@ -130,6 +139,8 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// Another's record stands there: the key is held.
     Conflict,
+    /// Not all daemons said that they have ceased to use a key; they are waited for, and then it goes on without them.
+    Unheard,
     /// Anything else: tried again by a later run.
     Failed,
 }

@@ -1,46 +1,41 @@
 //! The operator's programs.
 
-use std::io;
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
-
 use serde::Serialize;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use super::effect::Hook;
 use crate::config::Hooks;
+use crate::dns::publish::{PublishError, run_program};
 use crate::names::{DomainName, Selector};
 
 /// Why a program counts as failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
-    /// It could not be run, or not be told what it is about.
-    #[error("the hook {program} cannot be run")]
+    /// It could not be run, was killed by a signal, or did not end in time and was killed with its children.
+    #[error("the hook {hook} failed")]
     Run {
-        /// Its path.
-        program: String,
-        /// What the system said.
-        source: io::Error,
+        /// Its name in the configuration.
+        hook: &'static str,
+        /// What happened.
+        source: PublishError,
     },
     /// It ended with something else than 0.
-    #[error("the hook {program} failed: {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    #[error("the hook {program} failed with exit code {code}{}{said}", if said.is_empty() { "" } else { ": " })]
     Failed {
         /// Its path.
         program: String,
         /// How it ended.
-        status: ExitStatus,
-        /// The last line that it wrote to standard error, fit to be shown.
-        message: String,
+        code: i32,
+        /// The last lines that it wrote to standard error, fit to be shown.
+        said: String,
     },
-    /// It took too long, and was killed.
-    #[error("the hook {program} did not end within {} s and was killed", after.as_secs_f64())]
-    Timeout {
-        /// Its path.
-        program: String,
-        /// How long it had.
-        after: Duration,
+    /// What it is to be told cannot be written down. A defect.
+    #[error("what the hook {hook} is told is no JSON")]
+    Told {
+        /// Its name in the configuration.
+        hook: &'static str,
+        /// Why not.
+        source: serde_json::Error,
     },
 }
 
@@ -65,7 +60,8 @@ struct Told<'a> {
     selectors: &'a [Selector],
 }
 
-/// Runs the program of a hook, if there is one. It is told the domain and the selectors on its standard input.
+/// Runs the program of a hook, if there is one. It is told the domain and the selectors on its standard input, and has
+/// nothing of our environment: neither secrets nor where they are.
 ///
 /// # Errors
 /// If it cannot be run, fails or takes too long.
@@ -81,37 +77,22 @@ pub(super) async fn run(
         Hook::PostActivate => &hooks.post_activate,
         Hook::PreWithdraw => &hooks.pre_withdraw,
     };
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let failed = |source| HookError::Run { program: program.clone(), source };
-    let told = Told { version: 1, hook: hook.name(), domain, selectors };
-    let json = serde_json::to_vec(&told).map_err(|error| failed(error.into()))?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
-    let work = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            match stdin.write_all(&json).await {
-                // It need not read what it is told.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                other => other?,
-            }
-        }
-        child.wait_with_output().await
-    };
-    let output = match tokio::time::timeout(hooks.timeout, work).await {
-        Ok(output) => output.map_err(failed)?,
-        Err(_) => return Err(HookError::Timeout { program: program.clone(), after: hooks.timeout }),
-    };
-    if output.status.success() {
-        return Ok(());
+    let Some(program) = command.first() else { return Ok(()) };
+    let hook = hook.name();
+    let told = Told { version: 1, hook, domain, selectors };
+    let json = serde_json::to_vec(&told).map_err(|source| HookError::Told { hook, source })?;
+    let finished = run_program(command, &json, hooks.timeout).await;
+    let finished = finished.map_err(|source| HookError::Run { hook, source })?;
+    match finished.code {
+        0 => Ok(()),
+        code => Err(HookError::Failed { program: program.clone(), code, said: finished.said }),
     }
-    let last = output.stderr.split(|octet| *octet == b'\n').rfind(|line| !line.is_empty()).unwrap_or_default();
-    let message = crate::observation::presentation(&last[..last.len().min(500)]);
-    Err(HookError::Failed { program: program.clone(), status: output.status, message })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Rotation;
 
@@ -130,13 +111,37 @@ mod tests {
             .unwrap();
         shell("exit 0", limit).await.unwrap();
         let error = shell("echo first >&2; echo 'not now' >&2; exit 7", limit).await.unwrap_err();
-        assert!(error.to_string().ends_with("exit status: 7: not now"), "{error}");
+        assert!(error.to_string().ends_with("exit code 7: first / not now"), "{error}");
     }
 
     #[tokio::test]
     async fn a_hook_that_hangs_is_killed() {
-        let error = shell("exec sleep 60", Duration::from_millis(100)).await.unwrap_err();
-        assert!(matches!(error, HookError::Timeout { .. }), "{error}");
+        let scratch = tempfile::tempdir().unwrap();
+        let late = scratch.path().join("late");
+        // With its children.
+        let script = format!("(sleep 2; touch {}) & sleep 60", late.display());
+        let error = shell(&script, Duration::from_millis(100)).await.unwrap_err();
+        assert!(matches!(error, HookError::Run { source: PublishError::Timeout { .. }, .. }), "{error}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(!late.exists());
+    }
+
+    #[tokio::test]
+    async fn a_hook_has_nothing_of_our_environment() {
+        // Cargo sets it, as systemd sets CREDENTIALS_DIRECTORY.
+        let script =
+            "test -z \"$CARGO_MANIFEST_DIR\" && test \"$(env | cut -d= -f1 | sort | tr '\\n' ' ')\" = 'LANG PATH PWD '";
+        shell(script, Duration::from_secs(20)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_cannot_be_run_has_failed() {
+        let pre_publish = vec!["/nonexistent/hook".to_owned()];
+        let hooks = Hooks { pre_publish, ..Rotation::default().hooks };
+        let domain = DomainName::parse("example.com").unwrap();
+        let error = run(&hooks, Hook::PrePublish, &domain, &[]).await.unwrap_err();
+        let chain = crate::finding::Chain(&error).to_string();
+        assert!(chain.contains("pre_publish") && chain.contains("/nonexistent/hook"), "{chain}");
     }
 
     #[tokio::test]

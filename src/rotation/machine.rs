@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::audit::{Entry, What, entries, entries_of};
 use super::effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
 use crate::lifecycle::{
-    Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences,
-    Witnessed, apply, bind, plan, violations,
+    Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences, Wait,
+    WaitReason, Witnessed, apply, bind, plan, violations,
 };
 use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, SelectorTemplate, StateName, Status};
 use crate::names::Selector;
@@ -80,6 +80,8 @@ pub struct Machine {
     /// Actions that were tried in this run; none is tried twice.
     tried: Vec<Action>,
     refusals: Vec<Refusal>,
+    /// What was put off.
+    postponed: Vec<Wait>,
     effects: u32,
     overtaken: bool,
 }
@@ -120,6 +122,7 @@ impl Machine {
             following,
             tried: Vec::new(),
             refusals: Vec::new(),
+            postponed: Vec::new(),
             effects: 0,
             overtaken: false,
         };
@@ -131,7 +134,7 @@ impl Machine {
     pub fn next(&mut self, outcome: Outcome, now: &Witnessed) -> Next {
         let answered = self.asked.take();
         let effect = answered.and_then(|asked| self.take(asked, outcome, now)).or_else(|| self.following());
-        let plan = match effect.map_or_else(|| self.planned(now), Ok) {
+        let mut plan = match effect.map_or_else(|| self.planned(now), Ok) {
             Ok(effect) if self.effects < MOST_EFFECTS => {
                 self.effects += 1;
                 return Next::Effect(effect);
@@ -139,6 +142,7 @@ impl Machine {
             Ok(_) => self.plan(now),
             Err(plan) => plan,
         };
+        plan.waits.extend(self.postponed.iter().cloned());
         Next::Done(Box::new(Summary { plan, refusals: self.refusals.clone(), overtaken: self.overtaken }))
     }
 
@@ -228,6 +232,11 @@ impl Machine {
             }
             (_, Outcome::Refused(refusal)) => {
                 self.refusals.push(refusal);
+                None
+            }
+            (_, Outcome::Postponed { selector, until }) => {
+                let selector = Some(selector);
+                self.postponed.push(Wait { selector, reason: WaitReason::Caches, until: Some(until) });
                 None
             }
             _ => None,

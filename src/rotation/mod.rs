@@ -11,8 +11,10 @@
 mod acknowledgement;
 mod audit;
 mod destruction;
+mod disclosure;
 mod due;
 mod effect;
+mod emergency;
 mod eyes;
 mod hooks;
 mod machine;
@@ -22,8 +24,10 @@ mod settings;
 mod waves;
 
 pub use audit::{Entry, What, entries, entries_of};
+pub use disclosure::DisclosureError;
 pub use due::{Due, DueIndex, IndexError};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
+pub use emergency::{Declared, Order};
 pub use eyes::Eyes;
 pub use hooks::HookError;
 pub use machine::{Machine, Next, Patrol, Start, Summary};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::audit::Entry;
+use super::disclosure::{self, Disclosure};
 use super::effect::{Effect, Outcome, Refusal, RefusalKind};
+use super::emergency::Order;
 use super::eyes::Eyes;
 use super::hooks;
 use super::machine::{Machine, Next, Patrol, Start, Summary};
@@ -50,6 +52,8 @@ pub struct Runner {
     pub clock: Clock,
     /// Which boot this is.
     pub boot_id: String,
+    /// Keys that are declared compromised before a domain is worked on.
+    pub emergency: Option<Order>,
 }
 
 /// A publisher of the configuration.
@@ -98,6 +102,9 @@ pub enum RunError {
     /// The audit log: what cannot be written down is not done.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// A key cannot be declared compromised.
+    #[error(transparent)]
+    Change(#[from] crate::lifecycle::ChangeError),
     /// A key could not be made.
     #[error("no key could be generated")]
     Generate(#[from] crate::dkim::key::KeyError),
@@ -132,11 +139,20 @@ impl Runner {
     pub async fn run(
         self: &Arc<Self>,
         domain: &DomainName,
-        patrol: Patrol,
+        mut patrol: Patrol,
         mut silences: Silences,
         mut audited: Option<u64>,
     ) -> Result<Option<Ran>, RunError> {
         let mut done = Vec::new();
+        let mut refused = Vec::new();
+        if let Some(order) = &self.emergency {
+            let declared = super::emergency::declare(self, domain, order).await?;
+            if !declared.successors.is_empty() {
+                // The last look at what signs now may be old.
+                patrol = Patrol::AllInUse;
+            }
+            (done, refused) = (declared.done, declared.refused);
+        }
         for _ in 0..ATTEMPTS {
             let Some(manifest) = self.blocking_on(domain, |runner, domain| runner.store.manifest(domain)).await??
             else {
@@ -146,7 +162,7 @@ impl Runner {
             let mut work = Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done };
             let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
             let mut outcome = Outcome::Begin;
-            let summary = loop {
+            let mut summary = loop {
                 match machine.next(outcome, &self.now()) {
                     Next::Effect(effect) => outcome = work.perform(effect).await?,
                     Next::Done(summary) => break summary,
@@ -157,6 +173,7 @@ impl Runner {
             let manifest = machine.manifest().clone();
             audited = Some(manifest.revision());
             if !summary.overtaken {
+                summary.refusals.splice(0..0, refused);
                 return Ok(Some(Ran { done, manifest, summary: *summary, silences }));
             }
         }
@@ -204,7 +221,15 @@ impl Runner {
         }
     }
 
-    async fn blocking_on<T: Send + 'static>(
+    /// Appends lines to the audit log.
+    pub(super) async fn write_down(self: &Arc<Self>, domain: &DomainName, entries: Vec<Entry>) -> Result<(), RunError> {
+        let line = |entry: Entry| Line { id: entry.line_id(), actor: self.actor.clone(), entry };
+        let lines: Vec<Line<Entry>> = entries.into_iter().map(line).collect();
+        self.blocking_on(domain, move |runner, _| runner.audit.append(&lines)).await??;
+        Ok(())
+    }
+
+    pub(super) async fn blocking_on<T: Send + 'static>(
         self: &Arc<Self>,
         domain: &DomainName,
         work: impl FnOnce(&Self, &DomainName) -> T + Send + 'static,
@@ -258,6 +283,8 @@ impl Work<'_> {
                 }
             }
             Effect::AwaitDaemons { revision, seconds } => {
+                // In an emergency whoever ordered it comes again, and others need not wait behind this domain.
+                let seconds = if self.runner.emergency.is_some() { 0 } else { seconds };
                 super::acknowledgement::await_daemons(self.runner, self.domain, revision, seconds).await?
             }
             Effect::Audit { entries } => self.audit(entries).await?,
@@ -271,7 +298,10 @@ impl Work<'_> {
         })
     }
 
-    async fn commit(&self, manifest: DomainManifest, new_key: Option<KeyId>) -> Result<Outcome, RunError> {
+    async fn commit(&mut self, manifest: DomainManifest, new_key: Option<KeyId>) -> Result<Outcome, RunError> {
+        if let Some(postponed) = self.disclose(&manifest).await? {
+            return Ok(postponed);
+        }
         let key = new_key.and_then(|id| self.keys.iter().find(|key| key.public().id() == id).cloned());
         let commit = move |runner: &Runner, _: &DomainName| {
             let keys: Vec<&PrivateKey> = key.iter().map(|key| &**key).collect();
@@ -284,12 +314,25 @@ impl Work<'_> {
         }
     }
 
+    /// Publishes the private keys that a manifest destroys, where that is wanted; what keeps it from being committed.
+    async fn disclose(&mut self, next: &DomainManifest) -> Result<Option<Outcome>, RunError> {
+        let Some(directory) = &self.runner.config.rotation.publish_retired_keys else { return Ok(None) };
+        let (directory, next) = (directory.clone(), next.clone());
+        let disclose = move |runner: &Runner, _: &DomainName| disclosure::disclose(runner, &next, &directory);
+        match self.runner.blocking_on(self.domain, disclose).await? {
+            Ok(Disclosure::Done { entries }) => {
+                if !entries.is_empty() {
+                    self.audit(entries).await?;
+                }
+                Ok(None)
+            }
+            Ok(Disclosure::TooEarly { selector, until }) => Ok(Some(Outcome::Postponed { selector, until })),
+            Err(error) => Ok(Some(failed(&error))),
+        }
+    }
+
     async fn audit(&mut self, entries: Vec<Entry>) -> Result<Outcome, RunError> {
-        let lines: Vec<Line<Entry>> = entries
-            .iter()
-            .map(|entry| Line { id: entry.line_id(), actor: self.runner.actor.clone(), entry: entry.clone() })
-            .collect();
-        self.runner.blocking_on(self.domain, move |runner, _| runner.audit.append(&lines)).await??;
+        self.runner.write_down(self.domain, entries.clone()).await?;
         self.done.extend(entries);
         Ok(Outcome::Done)
     }

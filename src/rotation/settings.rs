@@ -43,8 +43,15 @@ pub fn automation(config: &Config, manifest: &DomainManifest) -> Automation {
     match config.automation(manifest.domain(), provenance) {
         DomainAutomation::Automatic => Automation::Full,
         DomainAutomation::ByHand => Automation::ByHand,
+        // The operator ordered that these keys be replaced: everything but DNS.
+        DomainAutomation::Reminders if is_emergency(manifest) => Automation::ByHand,
         DomainAutomation::Reminders => Automation::Reminders,
     }
+}
+
+fn is_emergency(manifest: &DomainManifest) -> bool {
+    let is_believed = |state: StateName| !matches!(state, StateName::Revoked | StateName::Withdrawn);
+    manifest.bindings().iter().any(|binding| binding.compromised.is_some() && is_believed(binding.state.name()))
 }
 
 fn signed(span: Duration) -> SignedDuration {

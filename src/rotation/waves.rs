@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::effect::RefusalKind;
 use super::machine::Patrol;
 use super::runner::{Ran, RunError, Runner};
 use crate::config::Waves;
@@ -47,7 +48,7 @@ impl Finished {
     /// Whether it counts as failed: an error, or something that was refused.
     pub fn is_failure(&self) -> bool {
         match &self.result {
-            Ok(Some(ran)) => !ran.summary.refusals.is_empty(),
+            Ok(Some(ran)) => ran.summary.refusals.iter().any(|refusal| refusal.kind != RefusalKind::Unheard),
             Ok(None) => false,
             Err(_) => true,
         }

@@ -61,6 +61,7 @@ pub(crate) fn runner(installation: Installation, servers: &[DnsServer], hands: H
         evidence_directory,
         clock: Clock::System,
         boot_id: crate::files::boot::boot_id()?,
+        emergency: None,
         store,
         config,
     }))

@@ -61,6 +61,11 @@ pub struct Rotation {
     pub pre_withdraw: Option<Vec<String>>,
     /// How long one of these programs may take before it is killed and counts as failed.
     pub hook_timeout: Option<Period>,
+    /// A directory to which private keys are published, each before it is destroyed, when no mail signed with it can be under way
+    /// and its record is revoked: anyone can then have made the old signatures. Off: they are only destroyed. docs/emergency.md
+    /// says what publishing breaks; it cannot be undone.
+    #[schemars(example = &"/srv/www/retired-keys")]
+    pub publish_retired_keys: Option<PathBuf>,
     /// Domains that are worked on at once. Most of the time is waiting for DNS; one slow zone holds up one of them.
     pub concurrency: Option<Count>,
     /// Domains that are begun each second. 400: 10,000 are through within half a minute, and no name server notices.

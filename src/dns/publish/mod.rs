@@ -28,6 +28,7 @@ pub use exec_hook::ExecHook;
 pub use manual::Manual;
 pub use open::{OpenError, open};
 pub use powerdns::PowerDns;
+pub(crate) use program::run as run_program;
 pub use publisher::{Outcome, Publisher, Publishing, Record, Standing};
 pub use rfc2136::{Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError};
 pub use zone_include::ZoneInclude;

@@ -15,15 +15,15 @@ use crate::observation::presentation;
 const MOST_OUTPUT: u64 = 16 << 10;
 
 /// A program that has ended by itself.
-pub(super) struct Finished {
-    pub(super) code: i32,
-    pub(super) stdout: Vec<u8>,
+pub(crate) struct Finished {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
     /// What it said last, fit to be shown.
-    pub(super) said: String,
+    pub(crate) said: String,
 }
 
 /// Runs a program and its arguments to the end. When the time is over, it and the children in its process group are killed.
-pub(super) async fn run(command: &[String], input: &[u8], timeout: Duration) -> Result<Finished, PublishError> {
+pub(crate) async fn run(command: &[String], input: &[u8], timeout: Duration) -> Result<Finished, PublishError> {
     let Some((program, arguments)) = command.split_first() else {
         let problem = ProgramProblem::Start(std::io::ErrorKind::NotFound.into());
         return Err(PublishError::Program { program: String::new(), problem, said: String::new() });

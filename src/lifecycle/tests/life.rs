@@ -2,11 +2,12 @@
 
 use super::world::{DAY, Has, at, bound, domain, key, later, observed, ours, selector};
 use crate::dkim::Algorithm;
+use crate::lifecycle::change::in_force;
 use crate::lifecycle::{
     Action, Automation, Change, Depth, Event, Evidence, Observations, Plan, Schedule, Threat, WaitReason, Witnessed,
-    apply, compromise, gone, leave, plan,
+    apply, compromise, declarable, gone, leave, plan,
 };
-use crate::manifest::{Choice, DomainManifest, Meanwhile, RetirementWaits, StateName};
+use crate::manifest::{Choice, DomainManifest, Held, HeldReason, Meanwhile, RetirementWaits, StateName};
 
 fn planned(manifest: &DomainManifest, now: &Witnessed, automation: Automation) -> Plan {
     let (seen, evidence) = (Observations::default(), Evidence::default());
@@ -108,6 +109,58 @@ fn without_a_standby_the_operator_chooses_what_happens_meanwhile() {
     let plan = planned(&stopped, &at(5), Automation::Full);
     assert!(matches!(&plan.actions[0], Action::Change(Change::Step { event: Event::Retired { .. }, .. })));
     assert!(plan.alarms.iter().any(|alarm| alarm.threat == Threat::NothingSigns));
+}
+
+/// A domain that signs with RSA and Ed25519.
+fn signing_with_both() -> DomainManifest {
+    let manifest = bound(&signing(), "spare", key(Algorithm::Ed25519Sha256, 7), &at(0));
+    manifest.activate(Choice::Selectors(&[selector("spare")]), RetirementWaits::default(), at(0).wall).unwrap().manifest
+}
+
+#[test]
+fn a_standby_key_that_is_held_does_not_take_over() {
+    let mut bindings = with_standby().bindings().to_vec();
+    let held = Held { since: at(DAY).wall, reason: HeldReason::Drift, evidence: None };
+    bindings[1].held = Some(held);
+    let manifest = with_standby().with_bindings(bindings, Vec::new()).unwrap();
+    let (evidence, schedule, now) = (Evidence::default(), Schedule::default(), at(2 * DAY));
+    let emergency = compromise(&manifest, &selector("old"), Meanwhile::Sign, &evidence, &now, &schedule).unwrap();
+    assert_eq!((emergency.successor, emergency.meanwhile), (None, Some(Meanwhile::Sign)));
+    assert_eq!(emergency.manifest.signing().count(), 1);
+}
+
+#[test]
+fn ed25519_beside_rsa_stops_at_once_and_rsa_beside_ed25519_is_replaced_with_shortened_checks() {
+    let (evidence, schedule, now) = (Evidence::default(), Schedule::default(), at(DAY));
+    let spare =
+        compromise(&signing_with_both(), &selector("spare"), Meanwhile::Sign, &evidence, &now, &schedule).unwrap();
+    assert_eq!(spare.meanwhile, None);
+    assert_eq!(spare.manifest.signing().map(|one| one.selector.as_str().to_owned()).collect::<Vec<_>>(), ["old"]);
+    // RSA signs: the fresh Ed25519 key has time.
+    assert_eq!(*in_force(&spare.manifest, &schedule), schedule);
+
+    let gate = compromise(&signing_with_both(), &selector("old"), Meanwhile::Sign, &evidence, &now, &schedule).unwrap();
+    assert_eq!((gate.meanwhile, gate.manifest.signing().count()), (Some(Meanwhile::Sign), 2));
+    assert_eq!(*in_force(&gate.manifest, &schedule), schedule.shortened());
+}
+
+#[test]
+fn where_the_operator_publishes_keys_are_made_in_an_emergency_and_otherwise_not() {
+    let (evidence, schedule, now) = (Evidence::default(), Schedule::default(), at(DAY));
+    assert_eq!(planned(&signing(), &now, Automation::ByHand).actions, []);
+    let emergency = compromise(&signing(), &selector("old"), Meanwhile::Sign, &evidence, &now, &schedule).unwrap();
+    let made = Action::Generate { algorithm: Algorithm::RsaSha256 };
+    assert_eq!(planned(&emergency.manifest, &now, Automation::ByHand).actions, [made]);
+    assert_eq!(planned(&emergency.manifest, &now, Automation::Reminders).actions, []);
+}
+
+#[test]
+fn keys_that_sign_are_declared_last_and_rsa_before_ed25519() {
+    let manifest = bound(&signing_with_both(), "young", key(Algorithm::RsaSha256, 9), &at(50));
+    let names =
+        |made_until| declarable(&manifest, at(made_until).wall).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(50), ["young", "old", "spare"]);
+    assert_eq!(names(49), ["old", "spare"]);
 }
 
 #[test]
