@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["names", "clock", "finding", "message", "dkim"]),
     ("manifest", &["names", "clock", "finding", "dkim"]),
     ("lifecycle", &["names", "observation", "dkim", "manifest"]),
-    ("config", &["names", "clock", "finding", "dkim", "policy"]),
+    ("config", &["names", "clock", "finding", "dkim", "policy", "manifest"]),
     ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
     ("report", &["names", "clock", "finding", "observation"]),
     ("record_format", &["names", "dkim", "manifest"]),

@@ -29,6 +29,7 @@ fn record(domain: &str, selector: &str, value: &str) -> PublishedRecord {
         value: value.to_owned(),
         domain,
         selector,
+        alias: None,
         algorithm: Algorithm::RsaSha256,
         strings,
     }

@@ -222,6 +222,7 @@ mod tests {
             domain: domain.clone(),
             selector: selector.clone(),
             algorithm: key.public().algorithm(),
+            alias: None,
             strings: record.txt_strings(),
         };
         let mut printed = Vec::new();

@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         "\n{WARN}What this risks:{WARN:#} DNS is not asked here (waxseal verify does). Until every name server of the zone answers with\n\
          these records, and negative answers have expired from caches, receivers will find mail signed with them invalid:\n"
     )?;
-    let records: Vec<_> = planned.iter().flat_map(records).collect();
+    let records: Vec<_> = planned.iter().flat_map(|activation| records(activation, &installation)).collect();
     write_bind(out, &records)?;
     out.flush()?;
     if !confirmed("\nActivate?", Confirmation::from(args.yes))? {
@@ -102,10 +102,10 @@ fn describe(activation: &Activation, out: &mut dyn Write) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn records(activation: &Activation) -> Vec<PublishedRecord> {
+fn records(activation: &Activation, installation: &Installation) -> Vec<PublishedRecord> {
     let manifest = &activation.manifest;
     let bindings = activation.activated.iter().filter_map(|selector| manifest.binding(selector));
-    bindings.map(|binding| PublishedRecord::of(manifest.domain(), binding)).collect()
+    bindings.map(|binding| installation.record(manifest.domain(), binding)).collect()
 }
 
 fn join_selectors(selectors: &[Selector]) -> String {

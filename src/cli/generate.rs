@@ -18,6 +18,7 @@ use super::output::{Format, JsonArray};
 use super::parallel::{Threads, in_order_on};
 use super::progress::progress_bar;
 use super::{Exit, Installation, UsageError};
+use crate::config::Config;
 use crate::dkim::KeyKind;
 use crate::files::configuration::DEFAULT_PATH;
 use crate::finding::Chain;
@@ -28,7 +29,7 @@ use crate::record_format::{PublishedRecord, write_bind};
 use dns::Dns;
 use maker::{Maker, Wanted};
 
-/// What the published record's TTL is meant to be, in seconds: an hour, short enough to mend a mistake the same day.
+/// What the TTL of a record is taken to be, in seconds, that nobody looked at: an hour.
 pub(super) const RECORD_TTL: u32 = 3600;
 
 /// Domains that are named in what to type next; of more, only how many there are.
@@ -49,9 +50,9 @@ pub(super) struct Args {
     pub(super) keys: KeyArgs,
 
     /// What selectors look like: text with {date}, {algorithm} (r or e) and {random}. One that was used gets a number
-    /// behind it.
-    #[arg(long, value_name = "TEMPLATE", default_value_t)]
-    selector_template: SelectorTemplate,
+    /// behind it. Otherwise as `selector` in the configuration says, and for domains with [[slots]] these.
+    #[arg(long, value_name = "TEMPLATE")]
+    selector_template: Option<SelectorTemplate>,
 
     /// Make only what is missing: keys of the algorithms of which a domain has no usable key.
     #[arg(long)]
@@ -109,8 +110,9 @@ impl KeyArgs {
 
     /// Makes keys for a domain and commits them; gives the records of the new keys.
     pub(super) fn make(&self, store: &Directory, domain: &DomainName) -> anyhow::Result<Vec<PublishedRecord>> {
-        let (kinds, template, dns) = (self.kinds(), SelectorTemplate::default(), Dns::unasked());
-        let maker = Maker::new(store, &kinds, &template, Wanted::All, &dns);
+        // Where there is no configuration yet, or none of the domain's.
+        let (kinds, dns, config) = (self.kinds(), Dns::unasked(), Config::default_in(Path::new("")));
+        let maker = Maker::new(store, &kinds, &config, Wanted::All, &dns);
         maker.commit(&maker.make(domain)?)
     }
 }
@@ -128,7 +130,8 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         false => Dns::authoritative(&runtime, &installation.config.dns),
     };
     let wanted = if args.missing { Wanted::Missing } else { Wanted::All };
-    let mut maker = Maker::new(&installation.store, &kinds, &args.selector_template, wanted, &dns);
+    let mut maker = Maker::new(&installation.store, &kinds, &installation.config, wanted, &dns);
+    maker.template = args.selector_template.as_ref();
     let mut file = args.records.as_deref().map(create_new).transpose()?;
     if args.shared {
         maker.share(&domains)?;
@@ -153,6 +156,21 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     }
     if args.format == Format::Text {
         outcome.write(config, &domains, records.written, out)?;
+        let with_slots = domains.iter().filter(|domain| installation.config.slots.of(domain).is_some());
+        let with_slots: Vec<DomainName> = with_slots.cloned().collect();
+        match with_slots.len() {
+            0 => {}
+            ..=NAMED => {
+                writeln!(
+                    out,
+                    "CNAMEs for whoever runs the zones:  {}",
+                    command("record --cnames", config, &with_slots)
+                )?;
+            }
+            _ => {
+                writeln!(out, "CNAMEs for whoever runs the zones:  {}", command("record --cnames --all", config, &[]))?
+            }
+        }
     }
     Ok(if outcome.failed == 0 { Exit::Clean } else { Exit::Findings })
 }

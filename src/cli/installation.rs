@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use crate::config::Config;
 use crate::files::configuration::{self, ConfigError};
 use crate::keystore::{Directory, KeyStore};
-use crate::manifest::DomainManifest;
+use crate::manifest::{Binding, DomainManifest};
 use crate::names::DomainName;
+use crate::record_format::PublishedRecord;
 
 /// A configuration that was read and the store it names.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ impl Installation {
         }
         let store = Directory::open(&config.keys.store)?;
         Ok(Self { config, store })
+    }
+
+    /// A key's record as it is to stand in DNS, and where.
+    pub fn record(&self, domain: &DomainName, binding: &Binding) -> PublishedRecord {
+        let target = self.config.target_of(domain, &binding.selector);
+        PublishedRecord::of(domain, binding).at(target.as_ref())
     }
 
     /// The manifest of a domain that the store must know.

@@ -22,7 +22,6 @@ use crate::dns::publish::{Manual, Publisher, Record, open};
 use crate::files::secret;
 use crate::manifest::{Acknowledgement, Binding, DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
-use crate::record_format::PublishedRecord;
 
 /// Publish the records of domains' keys in DNS
 ///
@@ -71,6 +70,9 @@ struct Line {
     domain: DomainName,
     selector: Selector,
     name: String,
+    /// The selector's own name, where that is to be a CNAME to `name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
     ttl: u32,
     value: String,
     /// The publisher's name.
@@ -161,7 +163,7 @@ fn plan(args: &Args, installation: &Installation, manifests: &[DomainManifest]) 
             }
         }
         for binding in manifest.bindings().iter().filter(|binding| is_wanted(args, binding)) {
-            let settings = installation.config.publisher_for(domain);
+            let settings = installation.config.publisher_of(domain, &binding.selector);
             let name = settings.map_or("by hand", |settings| &settings.name).to_owned();
             let publisher = match (publishers.get(&name), settings) {
                 (Some(publisher), _) => Arc::clone(publisher),
@@ -176,21 +178,18 @@ fn plan(args: &Args, installation: &Installation, manifests: &[DomainManifest]) 
                 }
             };
             publishers.insert(name.clone(), Arc::clone(&publisher));
+            let published = installation.record(domain, binding);
             tasks.push(Task {
                 domain: domain.clone(),
                 binding: binding.clone(),
-                record: record(domain, binding),
+                record: Record::new(published.name, published.ttl, published.value),
+                alias: published.alias,
                 publisher_name: name,
                 publisher,
             });
         }
     }
     Ok(tasks)
-}
-
-fn record(domain: &DomainName, binding: &Binding) -> Record {
-    let published = PublishedRecord::of(domain, binding);
-    Record::new(published.name, published.ttl, published.value)
 }
 
 /// Keys whose records are to stand in DNS. Revoked ones have another, and those that are held or compromised are changed by
@@ -212,6 +211,7 @@ fn line(task: &Task, outcome: Act) -> Line {
         domain: task.domain.clone(),
         selector: task.binding.selector.clone(),
         name: task.record.name.clone(),
+        alias: task.alias.clone(),
         ttl: task.record.ttl,
         value: task.record.value.clone(),
         publisher: task.publisher_name.clone(),
@@ -328,6 +328,9 @@ fn write_seen(lines: &[Line], out: &mut dyn Write) -> anyhow::Result<()> {
         writeln!(out, "{}: {style}{}{style:#}, the key is {}", line.name, line.seen, line.state)?;
         for (server, has) in line.servers.iter().filter(|_| line.seen != Sighting::Everywhere) {
             writeln!(out, "  {server}: {has}")?;
+        }
+        if let Some(alias) = line.alias.as_ref().filter(|_| line.seen != Sighting::Everywhere) {
+            writeln!(out, "  it is looked for through this, in the domain's zone: {alias}. CNAME {}.", line.name)?;
         }
     }
     Ok(())

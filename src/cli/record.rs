@@ -15,6 +15,9 @@ use crate::manifest::{Binding, DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
 use crate::record_format::{self, PublishedRecord, RecordFormat, Zones};
 
+/// What the CNAMEs of slots may live for, in seconds: they never change.
+const CNAME_TTL: u32 = 3600;
+
 /// Print the DNS records of domains' keys
 ///
 /// Keys that are withdrawn have none. The record of a revoked key has an empty p=.
@@ -44,6 +47,11 @@ pub(super) struct Args {
     /// be in the zone of its registrable domain.
     #[arg(long, value_name = "ZONE")]
     zone: Vec<DomainName>,
+
+    /// Print the CNAMEs instead that domains with [[slots]] need in their own zones, once and for all: for whoever runs
+    /// these.
+    #[arg(long, conflicts_with_all = ["selector", "state", "format", "zone"])]
+    cnames: bool,
 }
 
 /// The states of keys that have a record.
@@ -90,10 +98,29 @@ impl ValueEnum for RecordFormat {
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let installation = Installation::open(config)?;
+    if args.cnames {
+        return cnames(args, &installation, out);
+    }
     let (records, exit) =
         if args.all { of_all(args, &installation)? } else { (of_named(args, &installation)?, Exit::Clean) };
     record_format::write(&records, args.format, &Zones::named(args.zone.clone()), out)?;
     Ok(exit)
+}
+
+/// The lines that a domain's own zone needs, as a zone file has them.
+fn cnames(args: &Args, installation: &Installation, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let domains = if args.all { domains_of(installation)? } else { unique(&args.domains) };
+    for domain in &domains {
+        let Some(slots) = installation.config.slots.of(domain) else {
+            anyhow::ensure!(args.all, "{domain} has no CNAMEs: no [[slots]] are for it");
+            continue;
+        };
+        for slot in slots.iter() {
+            let alias = slot.selector.record_name(domain);
+            writeln!(out, "{alias}. {CNAME_TTL} IN CNAME {}.", slot.target)?;
+        }
+    }
+    Ok(Exit::Clean)
 }
 
 fn of_named(args: &Args, installation: &Installation) -> anyhow::Result<Vec<PublishedRecord>> {
@@ -106,13 +133,13 @@ fn of_named(args: &Args, installation: &Installation) -> anyhow::Result<Vec<Publ
                 "{domain} has no selector {selector}; `waxseal show {domain}` lists those it has"
             );
         }
-        records.extend(wanted(args, &manifest));
+        records.extend(wanted(args, installation, &manifest));
     }
     Ok(records)
 }
 
-/// One broken domain must not hide the others.
-fn of_all(args: &Args, installation: &Installation) -> anyhow::Result<(Vec<PublishedRecord>, Exit)> {
+/// All domains of the store, sorted.
+fn domains_of(installation: &Installation) -> anyhow::Result<Vec<DomainName>> {
     let mut domains = Vec::new();
     for listed in installation.store.domains()? {
         match listed? {
@@ -121,10 +148,16 @@ fn of_all(args: &Args, installation: &Installation) -> anyhow::Result<(Vec<Publi
         }
     }
     domains.sort_unstable();
+    Ok(domains)
+}
+
+/// One broken domain must not hide the others.
+fn of_all(args: &Args, installation: &Installation) -> anyhow::Result<(Vec<PublishedRecord>, Exit)> {
+    let domains = domains_of(installation)?;
     let (mut records, mut exit) = (Vec::new(), Exit::Clean);
     for domain in &domains {
         match installation.store.manifest(domain) {
-            Ok(manifest) => records.extend(manifest.iter().flat_map(|manifest| wanted(args, manifest))),
+            Ok(manifest) => records.extend(manifest.iter().flat_map(|manifest| wanted(args, installation, manifest))),
             Err(error) => {
                 anstream::eprintln!("{BAD}{domain}:{BAD:#} {}", Chain(&error));
                 exit = Exit::Findings;
@@ -134,11 +167,15 @@ fn of_all(args: &Args, installation: &Installation) -> anyhow::Result<(Vec<Publi
     Ok((records, exit))
 }
 
-fn wanted(args: &Args, manifest: &DomainManifest) -> impl Iterator<Item = PublishedRecord> {
+fn wanted(
+    args: &Args,
+    installation: &Installation,
+    manifest: &DomainManifest,
+) -> impl Iterator<Item = PublishedRecord> {
     manifest.bindings().iter().filter_map(|binding| {
         let state = PublishedState::of(binding)?;
         let is_wanted = (args.state.is_empty() || args.state.contains(&state))
             && (args.selector.is_empty() || args.selector.contains(&binding.selector));
-        is_wanted.then(|| PublishedRecord::of(manifest.domain(), binding))
+        is_wanted.then(|| installation.record(manifest.domain(), binding))
     })
 }

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
 fn of_store(args: &Args, config: &Path) -> anyhow::Result<Shown> {
     let installation = Installation::open(config)?;
     let manifest = installation.manifest(&args.domain)?;
-    let store = installation.store;
+    let store = &installation.store;
     let keys = manifest.bindings().iter().filter(|binding| args.filter.takes(binding)).map(|binding| {
         let is_kept = !matches!(binding.private_key, PrivateKeyPlace::None);
         let error = is_kept.then(|| store.private_key(&args.domain, binding).err()).flatten();
@@ -77,7 +77,7 @@ fn of_store(args: &Args, config: &Path) -> anyhow::Result<Shown> {
             key: ListedKey::of(&args.domain, binding),
             file: store.key_path(&args.domain, binding).map(|path| path.display().to_string()),
             error: error.map(|error| Chain(&error).to_string()),
-            record: PublishedRecord::of(&args.domain, binding),
+            record: installation.record(&args.domain, binding),
         }
     });
     Ok(Shown {
@@ -134,6 +134,9 @@ fn write_text(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
         writeln!(out, "    private key  {}", file.as_deref().unwrap_or("not kept"))?;
         if let Some(error) = error {
             writeln!(out, "    {BAD}cannot sign{BAD:#}  {error}")?;
+        }
+        if let Some(alias) = &record.alias {
+            writeln!(out, "    cname        {alias}.  {}.", record.name)?;
         }
         writeln!(out, "    record       {}  {}  {}", record.name, record.ttl, record.rr_type)?;
         writeln!(out, "    value        {}", record.value)?;

@@ -61,6 +61,9 @@ struct KeyStatus {
     next: Option<&'static str>,
     held: Option<String>,
     compromised: bool,
+    /// The CNAME that the domain's zone needs for it, where it has a fixed slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cname: Option<String>,
     waits: Vec<WaitInWords>,
 }
 
@@ -106,6 +109,10 @@ fn of(runner: &Runner, index: &DueIndex, manifest: DomainManifest) -> DomainStat
         next: next(binding.state.name()),
         held: binding.held.as_ref().map(|held| held.evidence.clone().unwrap_or_default()),
         compromised: binding.compromised.is_some(),
+        cname: runner
+            .config
+            .target_of(manifest.domain(), &binding.selector)
+            .map(|target| format!("{}. CNAME {target}.", binding.selector.record_name(manifest.domain()))),
         waits: waits.iter().filter(|wait| wait.selector.as_ref() == Some(&binding.selector)).cloned().collect(),
     };
     DomainStatus {
@@ -160,6 +167,10 @@ fn write_text(status: &DomainStatus, now: Timestamp, out: &mut dyn Write) -> any
             writeln!(out, "    {WARN}held:{WARN:#} {held}")?;
         }
         write_waits(&key.waits, now, out)?;
+        let is_coming = matches!(key.state, StateName::Generated | StateName::Published);
+        if let Some(cname) = key.cname.as_ref().filter(|_| is_coming) {
+            writeln!(out, "    {FAINT}the domain's zone needs: {cname}{FAINT:#}")?;
+        }
     }
     write_waits(&status.waits, now, out)?;
     for alarm in &status.alarms {

@@ -14,6 +14,7 @@ use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
     Permissions, Signing, Threads, Timeouts, Verify,
 };
+use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
 use crate::policy::{OnFailure, OnUnsignable, Trust};
@@ -37,6 +38,7 @@ impl Config {
             verify: Verify::default(),
             publishers: Vec::new(),
             rotation: Rotation::default(),
+            slots: FixedSlots::default(),
             log: Log::default(),
         }
     }

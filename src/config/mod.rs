@@ -21,6 +21,7 @@ mod resolve_publisher;
 mod rotation;
 mod running;
 mod show;
+pub(crate) mod slots;
 mod socket;
 mod source;
 pub mod values;
@@ -37,4 +38,5 @@ pub use running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
     Permissions, Signing, Threads, Timeouts, Verify,
 };
+pub use slots::{FixedSlots, SlotTable, TargetTemplate, TargetTemplateError};
 pub use socket::{ListenAddress, ListenAddressError};

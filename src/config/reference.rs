@@ -21,7 +21,7 @@ pub fn reference() -> String {
     for (name, section) in properties(&schema) {
         let element = element(section);
         let heading = match name.as_str() {
-            "listener" | "publisher" => format!("`[[{name}]]`"),
+            "listener" | "publisher" | "slots" => format!("`[[{name}]]`"),
             "domain" => "`[domain.\"example.com\"]`".to_owned(),
             name if element.is_some() => format!("`[{name}]`"),
             name => format!("`{name}`"),

@@ -53,6 +53,7 @@ pub(super) fn resolve(
         dns: resolver.dns(&spec.dns.clone().unwrap_or_default()),
         publishers: resolver.publishers(spec.publisher.as_deref(), directory),
         rotation: resolver.rotation(spec, directory),
+        slots: resolver.slots(spec.slots.as_deref()),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         trust,

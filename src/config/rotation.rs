@@ -8,13 +8,20 @@ use std::time::Duration;
 use super::Config;
 use super::file::v1;
 use super::parse::Accounts;
-use super::publisher::{DomainPattern, PublishingMethod};
+use super::publisher::{DomainPattern, Publisher, PublishingMethod};
 use super::resolve::Resolver;
 use super::source::Step;
 use super::values::{Count, Percent, Period};
+use crate::manifest::{DomainManifest, SelectorTemplate};
 use crate::names::DomainName;
 
 pub use super::file::rotation::DomainAutomation;
+
+/// The TTL, in seconds, of the records of a domain's first keys: short enough to mend a mistake the same day.
+const RECORD_TTL: u32 = 3600;
+
+/// The longest TTL, in seconds (RFC 2181 §8).
+const MOST_TTL: u32 = (1 << 31) - 1;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -38,6 +45,10 @@ pub struct Rotation {
     pub excuse_after: Duration,
     /// How long a record with an empty p= stays.
     pub revoked_for: Duration,
+    /// What selectors of new keys look like.
+    pub selector: SelectorTemplate,
+    /// The TTL, in seconds, of the records of new keys; none: that of the newest key.
+    pub record_ttl: Option<u32>,
     /// Imported domains that are rotated.
     pub enrolled: Vec<DomainPattern>,
     /// The operator's programs.
@@ -62,7 +73,7 @@ pub struct Spans {
 }
 
 /// What a domain's own table says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainRotation {
     /// How much is done for it.
     pub automation: Option<DomainAutomation>,
@@ -72,6 +83,10 @@ pub struct DomainRotation {
     pub mail_life: Option<Duration>,
     /// Instead of [`Spans::settle`].
     pub settle: Option<Duration>,
+    /// Instead of [`Rotation::selector`].
+    pub selector: Option<SelectorTemplate>,
+    /// Instead of [`Rotation::record_ttl`].
+    pub record_ttl: Option<u32>,
 }
 
 /// Programs and their arguments; none where empty.
@@ -119,6 +134,8 @@ impl Default for Rotation {
             reseen_within: Duration::from_secs(HOUR),
             excuse_after: Duration::from_secs(DAY),
             revoked_for: Duration::from_secs(30 * DAY),
+            selector: SelectorTemplate::default(),
+            record_ttl: None,
             enrolled: Vec::new(),
             hooks: Hooks {
                 pre_publish: Vec::new(),
@@ -143,11 +160,33 @@ impl Default for Rotation {
 impl Config {
     /// How long the states of a domain's keys last.
     pub fn spans(&self, domain: &DomainName) -> Spans {
-        let (all, own) = (self.rotation.spans, self.rotation.domains.get(domain).copied().unwrap_or_default());
+        let all = self.rotation.spans;
+        let Some(own) = self.rotation.domains.get(domain) else { return all };
         Spans {
             key_age: own.key_age.unwrap_or(all.key_age),
             mail_life: own.mail_life.unwrap_or(all.mail_life),
             settle: own.settle.unwrap_or(all.settle),
+        }
+    }
+
+    /// What the selectors of a domain's new keys look like, where it has no fixed slots.
+    pub fn selector_template(&self, domain: &DomainName) -> &SelectorTemplate {
+        let own = self.rotation.domains.get(domain).and_then(|own| own.selector.as_ref());
+        own.unwrap_or(&self.rotation.selector)
+    }
+
+    /// The TTL, in seconds, of the records of a domain's new keys, beside those that it has.
+    pub fn record_ttl(&self, manifest: &DomainManifest) -> u32 {
+        let own = self.rotation.domains.get(manifest.domain()).and_then(|own| own.record_ttl);
+        let newest = || manifest.bindings().last().map(|binding| binding.record_ttl);
+        own.or(self.rotation.record_ttl).or_else(newest).unwrap_or(RECORD_TTL)
+    }
+
+    /// Who publishes the records of a domain's keys: where it has fixed slots, the publisher of what their CNAMEs lead to.
+    fn publishers_of_keys(&self, domain: &DomainName) -> Vec<Option<&Publisher>> {
+        match self.slots.of(domain) {
+            Some(slots) => slots.iter().map(|slot| self.publisher_for(&slot.target)).collect(),
+            None => vec![self.publisher_for(domain)],
         }
     }
 
@@ -159,11 +198,17 @@ impl Config {
             return own;
         }
         let is_enrolled = || self.rotation.enrolled.iter().any(|pattern| pattern.closeness(domain).is_some());
-        match self.publisher_for(domain) {
-            Some(_) if provenance == Provenance::Imported && !is_enrolled() => DomainAutomation::Reminders,
-            Some(publisher) if publisher.method == PublishingMethod::Manual => DomainAutomation::ByHand,
-            Some(_) => DomainAutomation::Automatic,
-            None => DomainAutomation::Reminders,
+        let publishers = self.publishers_of_keys(domain);
+        let is_manual =
+            |publisher: &Option<&Publisher>| publisher.is_some_and(|it| it.method == PublishingMethod::Manual);
+        if publishers.is_empty() || publishers.iter().any(Option::is_none) {
+            DomainAutomation::Reminders
+        } else if provenance == Provenance::Imported && !is_enrolled() {
+            DomainAutomation::Reminders
+        } else if publishers.iter().any(is_manual) {
+            DomainAutomation::ByHand
+        } else {
+            DomainAutomation::Automatic
         }
     }
 }
@@ -180,7 +225,8 @@ pub enum Provenance {
 impl<A: Accounts> Resolver<'_, '_, A> {
     pub(super) fn rotation(&mut self, spec: &v1::Spec, directory: &Path) -> Rotation {
         let defaults = Rotation::default();
-        let domains = spec.domain.iter().flatten().map(|(name, table)| (name.clone(), own(table)));
+        let domains = spec.domain.iter().flatten().map(|(name, table)| (name.clone(), self.own(name, table)));
+        let domains: Vec<_> = domains.collect();
         let spec = spec.rotation.clone().unwrap_or_default();
         let period = |given: Option<Period>, default: Duration| given.map_or(default, |period| period.0);
         let count = |given: Option<Count>, default: NonZeroUsize| given.map_or(default, |count| count.0);
@@ -197,6 +243,8 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             reseen_within: period(spec.reseen_within, defaults.reseen_within),
             excuse_after: period(spec.excuse_after, defaults.excuse_after),
             revoked_for: period(spec.revoked_for, defaults.revoked_for),
+            selector: spec.selector.clone().unwrap_or(defaults.selector),
+            record_ttl: self.ttl(spec.record_ttl, &[Step::from("rotation"), "record_ttl".into()]),
             enrolled: spec.enrolled.clone().unwrap_or_default(),
             hooks: Hooks {
                 pre_publish: self.hook("pre_publish", spec.pre_publish.as_ref()),
@@ -213,7 +261,7 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 canary: spec.canary.unwrap_or(defaults.waves.canary),
                 halt: spec.halt.unwrap_or(defaults.waves.halt),
             },
-            domains: domains.filter(|(_, own)| *own != DomainRotation::default()).collect(),
+            domains: domains.into_iter().filter(|(_, own)| *own != DomainRotation::default()).collect(),
         };
         self.check_rotation(&rotation, spec.state.as_deref());
         if spec.publish_retired_keys.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
@@ -222,6 +270,30 @@ impl<A: Accounts> Resolver<'_, '_, A> {
             self.error("config.retired_keys", &at, "is empty".into(), remedy);
         }
         rotation
+    }
+
+    fn own(&mut self, name: &DomainName, table: &v1::Domain) -> DomainRotation {
+        let period = |given: Option<Period>| given.map(|period| period.0);
+        let at = [Step::from("domain"), name.as_str().into(), "record_ttl".into()];
+        DomainRotation {
+            automation: table.rotation,
+            key_age: period(table.key_age),
+            mail_life: period(table.mail_life),
+            settle: period(table.settle),
+            selector: table.selector.clone(),
+            record_ttl: self.ttl(table.record_ttl, &at),
+        }
+    }
+
+    /// A TTL in whole seconds (RFC 2181 §8).
+    fn ttl(&mut self, given: Option<Period>, path: &[Step]) -> Option<u32> {
+        let given = given?.0;
+        let ttl = u32::try_from(given.as_secs()).ok().filter(|ttl| (1..=MOST_TTL).contains(ttl));
+        if ttl.is_none() || given.subsec_nanos() != 0 {
+            let evidence = format!("{} is no TTL", Period(given));
+            self.error("config.record_ttl", path, evidence, "give it whole seconds, at least one, such as \"1h\"");
+        }
+        ttl
     }
 
     fn hook(&mut self, name: &str, given: Option<&Vec<String>>) -> Vec<String> {
@@ -265,14 +337,9 @@ impl<A: Accounts> Resolver<'_, '_, A> {
     }
 }
 
-fn own(table: &v1::Domain) -> DomainRotation {
-    let period = |given: Option<Period>| given.map(|period| period.0);
-    DomainRotation {
-        automation: table.rotation,
-        key_age: period(table.key_age),
-        mail_life: period(table.mail_life),
-        settle: period(table.settle),
-    }
+/// A TTL as the file has it.
+pub(super) fn period_of(ttl: u32) -> Period {
+    Period(Duration::from_secs(ttl.into()))
 }
 
 /// As the file has it.
@@ -290,6 +357,8 @@ pub(super) fn shown(rotation: &Rotation) -> v1::Rotation {
         reseen_within: Some(Period(rotation.reseen_within)),
         excuse_after: Some(Period(rotation.excuse_after)),
         revoked_for: Some(Period(rotation.revoked_for)),
+        selector: Some(rotation.selector.clone()),
+        record_ttl: rotation.record_ttl.map(period_of),
         enrolled: Some(rotation.enrolled.clone()),
         pre_publish: program(pre_publish),
         post_ready: program(post_ready),

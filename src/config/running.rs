@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::publisher::Publisher;
 use super::rotation::Rotation;
+use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
@@ -47,6 +48,8 @@ pub struct Config {
     pub publishers: Vec<Publisher>,
     /// When and how keys are replaced.
     pub rotation: Rotation,
+    /// Domains with fixed selectors.
+    pub slots: FixedSlots,
     /// Where log lines go, and which.
     pub log: Log,
 }

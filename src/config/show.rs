@@ -8,6 +8,7 @@ use super::rotation::{self, DomainRotation};
 use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify,
 };
+use super::slots;
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
 use crate::policy::Trust;
 
@@ -35,6 +36,7 @@ impl Config {
             verify: Some(verify(&self.verify)),
             publisher: (!self.publishers.is_empty()).then(|| self.publishers.iter().map(shown).collect()),
             rotation: Some(rotation::shown(&self.rotation)),
+            slots: slots::shown(&self.slots),
             log: Some(log(&self.log)),
         }
     }
@@ -104,6 +106,8 @@ fn domain_table(domain: &DomainSettings, rotation: Option<&DomainRotation>, sign
         key_age: rotation.and_then(|own| own.key_age).map(Period),
         mail_life: rotation.and_then(|own| own.mail_life).map(Period),
         settle: rotation.and_then(|own| own.settle).map(Period),
+        selector: rotation.and_then(|own| own.selector.clone()),
+        record_ttl: rotation.and_then(|own| own.record_ttl).map(rotation::period_of),
     }
 }
 

@@ -18,8 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::publisher::{ApiUrl, DomainPattern, NameServer};
 use super::running::Threads;
+use super::slots::TargetTemplate;
 use super::socket::ListenAddress;
 use crate::dkim::CanonicalizationPair;
+use crate::manifest::SelectorTemplate;
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -424,6 +426,8 @@ as_string!(
     NameServer called "server" expecting "a server in quotes such as \"192.0.2.53\" or \"ns1.example.com\"",
     ApiUrl called "URL" expecting "a URL in quotes such as \"http://127.0.0.1:8081\"",
     DomainPattern called "domain pattern" expecting "a domain in quotes such as \"example.com\" or \"*.example.com\"",
+    SelectorTemplate called "selector template" expecting "a template in quotes such as \"{date}{algorithm}\"",
+    TargetTemplate called "name template" expecting "a name in quotes such as \"{selector}.{domain}._dkim.example.net\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",

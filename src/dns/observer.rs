@@ -90,6 +90,12 @@ impl Observer {
         Box::pin(self.inner.observe(domain, selector)).await
     }
 
+    /// All that authoritative servers say of a name at which a key record stands that others have CNAMEs to. No resolver
+    /// is asked for the record.
+    pub async fn observe_target(&self, target: &DomainName) -> Vec<Hop> {
+        Box::pin(self.inner.observe_target(target)).await
+    }
+
     /// The DMARC record of a domain, or else of its registrable domain (RFC 7489 §6.6.3), as a resolver gives it.
     pub async fn dmarc(&self, domain: &DomainName) -> Dmarc {
         self.inner.dmarc_of(domain).await
@@ -142,6 +148,22 @@ impl Inner {
             observation.recursive = self.recursive(&name, &observation).await;
         }
         observation
+    }
+
+    async fn observe_target(&self, target: &DomainName) -> Vec<Hop> {
+        let mut observation = Observation {
+            record_name: target.to_string(),
+            at: self.clock.now(),
+            hops: Vec::new(),
+            chain: ChainEnd::Complete,
+            wildcard: None,
+            recursive: Recursive { resolver: String::new(), answer: RecursiveAnswer::NotAsked },
+        };
+        if let Some(name) = absolute(target.as_str()) {
+            let place = self.places.of_name(&name).await;
+            self.follow(&mut observation, &name, &place).await;
+        }
+        observation.hops
     }
 
     /// Asks for TXT at the name and at the target of each CNAME.

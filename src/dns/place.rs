@@ -90,6 +90,11 @@ impl Places {
         if !from.delegation.apex.is_root() && from.delegation.apex.zone_of(target) {
             return Arc::clone(from);
         }
+        self.of_name(target).await
+    }
+
+    /// The place of a name below which nothing is known.
+    pub(super) async fn of_name(&self, target: &Name) -> Arc<Place> {
         if let AskedServers::Exactly(servers) = &self.servers {
             let delegation = Arc::new(Delegation::of_servers(Name::root(), servers, None));
             let place = self.settle(delegation, target, &[]).await;

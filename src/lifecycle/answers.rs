@@ -108,6 +108,6 @@ fn texts(records: &[Txt]) -> Vec<Vec<u8>> {
     texts
 }
 
-fn same_name(mine: &str, theirs: &str) -> bool {
+pub(super) fn same_name(mine: &str, theirs: &str) -> bool {
     mine.trim_end_matches('.').eq_ignore_ascii_case(theirs.trim_end_matches('.'))
 }

@@ -12,8 +12,8 @@ use super::waits::Witnessed;
 use crate::dkim::Algorithm;
 use crate::dkim::key::PublicKey;
 use crate::manifest::{
-    BindError, Binding, Contradiction, DomainManifest, EnteredBy, Generated, Meanwhile, PrivateKeyPlace, State,
-    StateName, Status,
+    BindError, Binding, Contradiction, DomainManifest, EnteredBy, Generated, Meanwhile, PrivateKeyPlace, Slot, State,
+    StateName, Status, bury,
 };
 use crate::names::Selector;
 
@@ -63,7 +63,7 @@ pub fn apply(
             Step::Changed(after) => replace(&mut bindings, *after),
             Step::Forgotten(stone) => {
                 bindings.retain(|binding| binding.selector != *selector);
-                tombstones.push(stone);
+                bury(&mut tombstones, stone);
             }
         },
         Change::Activate { selectors } => {
@@ -95,13 +95,33 @@ pub fn bind(
     now: &Witnessed,
 ) -> Result<DomainManifest, BindError> {
     let bound = manifest.bind_generated(selector.clone(), public_key, PrivateKeyPlace::Own, record_ttl, now.wall)?;
+    Ok(begun(bound, &selector, now))
+}
+
+/// Binds a key that rotation made to a fixed slot, whose last key is over.
+///
+/// # Errors
+/// As [`DomainManifest::bind_slot`].
+pub fn bind_slot(
+    manifest: &DomainManifest,
+    slot: &Slot,
+    public_key: PublicKey,
+    record_ttl: u32,
+    now: &Witnessed,
+) -> Result<DomainManifest, BindError> {
+    Ok(begun(manifest.bind_slot(slot, public_key, record_ttl, now.wall)?, &slot.selector, now))
+}
+
+/// A key that rotation, not an operator, made.
+fn begun(bound: DomainManifest, selector: &Selector, now: &Witnessed) -> DomainManifest {
     let mut bindings = bound.bindings().to_vec();
-    for binding in bindings.iter_mut().filter(|binding| binding.selector == selector) {
-        binding.state = State::Generated(Generated { since: binding.created, by: EnteredBy::Waits });
+    for binding in bindings.iter_mut().filter(|binding| binding.selector == *selector) {
+        let largest_ttl = binding.state.largest_ttl();
+        binding.state = State::Generated(Generated { since: binding.created, by: EnteredBy::Waits, largest_ttl });
         binding.witness = Some(now.begin());
     }
     // Only states changed, and none to Active.
-    Ok(bound.with_bindings(bindings, bound.tombstones().to_vec()).unwrap_or(bound))
+    bound.with_bindings(bindings, bound.tombstones().to_vec()).unwrap_or(bound)
 }
 
 /// The domain leaves (`offboard`): nothing signs any more from the commit of this on; the plan does the rest.

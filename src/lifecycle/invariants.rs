@@ -93,7 +93,7 @@ pub fn violations(before: &DomainManifest, after: &DomainManifest, now: &Witness
     for binding in after.bindings() {
         let selector = binding.selector.clone();
         let is_new = before.binding(&selector).is_none();
-        if is_new && before.has_used(&selector) {
+        if is_new && before.has_used(&selector) && !before.is_vacant(&selector, now.wall) {
             found.push(Violation::AnotherKey { selector });
         } else if is_new && matches!(&binding.state, State::Active(state) if state.by == EnteredBy::Waits) {
             found.push(Violation::NeverReady { selector });

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: publishers, stores, clocks. What was seen and what time it is are arguments.
 
+mod alias;
 mod answers;
 mod change;
 mod event;
@@ -15,12 +16,13 @@ mod planner;
 mod schedule;
 mod sighting;
 mod silence;
+mod slots;
 mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waits;
 
-pub use change::{ChangeError, Emergency, apply, bind, compromise, declarable, gone, leave};
+pub use change::{ChangeError, Emergency, apply, bind, bind_slot, compromise, declarable, gone, leave};
 pub use event::{Event, EventName};
 pub use invariants::{Hand, Violation, violations};
 pub use plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason};

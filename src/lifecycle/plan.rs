@@ -174,6 +174,13 @@ pub enum WaitReason {
     },
     /// The operator is to rotate: the key is older than `key_age`.
     Reminder,
+    /// The next key is to have a fixed slot.
+    Slot {
+        /// The next key's algorithm.
+        algorithm: Algorithm,
+        /// How many slots there are for it.
+        slots: usize,
+    },
 }
 
 /// What threatens that the domain's mail is signed and verified.

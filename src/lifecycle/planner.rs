@@ -358,10 +358,24 @@ impl<'a> Planner<'a> {
                 Some(active) => self.domain.schedule.standby == Standby::Always || is_near(active),
                 None => true,
             };
-            if is_wanted {
+            if is_wanted && self.has_selector(algorithm) {
                 self.act(Action::Generate { algorithm });
             }
         }
+    }
+
+    /// Whether there is a selector for the next key; of fixed slots one has to be free.
+    fn has_selector(&mut self, algorithm: Algorithm) -> bool {
+        let Domain { manifest, now, schedule, .. } = self.domain;
+        let Some(slots) = &schedule.slots else { return true };
+        let is_free = manifest.free_slot(slots, algorithm, now.wall).is_some();
+        if !is_free {
+            let until = self.domain.slot_free_at(slots, algorithm);
+            // What was waited for is over when others did their part, perhaps later.
+            let until = until.map(|until| until.max(self.after(POLL)));
+            self.wait(None, WaitReason::Slot { algorithm, slots: slots.of(algorithm).len() }, until);
+        }
+        is_free
     }
 
     /// Whether an enabled domain that has signed has anything to sign with.

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::waits::seconds;
+use crate::manifest::Slots;
 
 /// How long each state lasts, and how sure of DNS we are before a key signs. The same values for every domain, or a
 /// domain's own.
@@ -35,6 +36,8 @@ pub struct Schedule {
     pub expire_after: Option<SignedDuration>,
     /// How long daemons may take to say that they have seen a change, when it is urgent.
     pub acknowledge_within: SignedDuration,
+    /// The only selectors that keys may have, where the domain has CNAMEs for a few.
+    pub slots: Option<Slots>,
 }
 
 /// Whether the next keys are made and published long before their turn.
@@ -76,6 +79,7 @@ impl Default for Schedule {
             max_staleness: SignedDuration::from_hours(1),
             expire_after: None,
             acknowledge_within: SignedDuration::from_secs(60),
+            slots: None,
         }
     }
 }
@@ -87,13 +91,14 @@ impl Schedule {
     }
 
     /// The checks of a fresh key that is waited for in an emergency: two rounds over 30 s, no settling. Its selector was
-    /// never asked of a resolver, so none remembers that it is absent.
+    /// never asked of a resolver, so none remembers that it is absent; that of a fixed slot may have been, before it had a
+    /// key or with another, so caches are waited for.
     pub fn shortened(&self) -> Self {
         Self {
             rounds: self.rounds.min(2),
             rounds_over: self.rounds_over.min(SignedDuration::from_secs(30)),
             settle: SignedDuration::ZERO,
-            caches: Caches::Ignored,
+            caches: if self.slots.is_some() { self.caches } else { Caches::Ignored },
             ..self.clone()
         }
     }

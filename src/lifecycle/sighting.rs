@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::alias::Alias;
 use super::answers::{Says, resolver_says, response, says};
 use super::schedule::Schedule;
 use super::silence::{Silences, is_unresolved};
@@ -43,6 +44,9 @@ pub struct Sighting {
     pub negative_ttl: u32,
     /// Servers whose silence was passed over.
     pub excuses: Vec<Excuse>,
+    /// What is wrong with the CNAME of a fixed slot, and who mends it, for people. What stands there is then that at its
+    /// target; a key of ours counts as being there in part.
+    pub alias_fault: Option<String>,
     /// Whether resolvers say the same as the servers.
     pub resolvers: Resolvers,
     /// The forms in which our record stands: what may be replaced or deleted, by value.
@@ -100,18 +104,32 @@ pub enum Resolvers {
 impl Sighting {
     /// What an observation comes to for a binding, whoever is to be excused.
     pub fn of(binding: &Binding, observed: &Observed, silences: &Silences, schedule: &Schedule) -> Self {
-        let mut tally = Tally::new(silences, seconds(schedule.excuse_after), &observed.at);
         let observation = &observed.observation;
-        for (index, hop) in observation.hops.iter().enumerate() {
-            let next = observation.hops.get(index + 1).map(|hop| hop.name.as_str());
-            tally.hop(binding, observation, hop, next);
-        }
-        let seen = tally.seen(observation.chain);
+        let target = schedule.slots.as_ref().and_then(|slots| slots.target(&binding.selector));
+        let (from, alias_fault) = match target.map(|target| Alias::of(observation, target)) {
+            Some(Alias::Wrong { from, fault }) => (from, Some(fault)),
+            Some(Alias::AsItShould) | None => (0, None),
+        };
+        let count = |some: std::ops::Range<usize>| {
+            let mut tally = Tally::new(silences, seconds(schedule.excuse_after), &observed.at);
+            for (index, hop) in observation.hops.iter().enumerate().filter(|(index, _)| some.contains(index)) {
+                let next = observation.hops.get(index + 1).map(|hop| hop.name.as_str());
+                tally.hop(binding, observation, hop, next);
+            }
+            tally
+        };
+        // Where it leads astray, only what caches may hold of it counts.
+        let (astray, mut tally) = (count(0..from), count(from..observation.hops.len()));
+        let seen = match (tally.seen(if from == 0 { observation.chain } else { ChainEnd::Complete }), &alias_fault) {
+            (Seen::Everywhere, Some(_)) => Seen::Partly,
+            (seen, _) => seen,
+        };
         Self {
             seen,
-            largest_ttl: tally.largest_ttl,
-            negative_ttl: tally.negative_ttl,
+            largest_ttl: tally.largest_ttl.max(astray.largest_ttl),
+            negative_ttl: tally.negative_ttl.max(astray.negative_ttl),
             excuses: tally.excuses,
+            alias_fault,
             resolvers: Resolvers::of(binding, observed),
             standing: tally.standing,
             at: observed.at.clone(),
@@ -120,6 +138,9 @@ impl Sighting {
 
     /// What is seen, in words.
     pub fn describe(&self) -> String {
+        if let Some(fault) = &self.alias_fault {
+            return fault.clone();
+        }
         match &self.seen {
             Seen::Everywhere => "every server has the record".into(),
             Seen::Nowhere => "no server has the record".into(),

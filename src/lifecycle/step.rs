@@ -7,8 +7,8 @@ use super::schedule::{Caches, Schedule};
 use super::sighting::{Resolvers, Seen, Sighting};
 use super::waits::{TOLERATED, Witnessed, seconds};
 use crate::manifest::{
-    Active, Binding, Compromised, EnteredBy, Held, HeldReason, PrivateKeyPlace, Published, Ready, Retiring, Revoked,
-    State, StateName, Tombstone, Withdrawn,
+    Active, Binding, Compromised, End, EnteredBy, Held, HeldReason, PrivateKeyPlace, Published, Ready, Retiring,
+    Revoked, State, StateName, Tombstone, Withdrawn,
 };
 
 /// Holds do not clear sooner: a publisher and the servers may see a conflict at different times.
@@ -89,7 +89,7 @@ pub fn step(binding: &Binding, event: &Event, given: &Circumstances<'_>) -> Resu
     let not_legal = || Refused::NotLegal { state: binding.state.name(), event: event.name() };
     match event {
         Event::PublishAcknowledged => match &binding.state {
-            State::Generated(_) => Ok(enter(binding, given, published(given, EnteredBy::Waits, true))),
+            State::Generated(_) => Ok(enter(binding, given, published(binding, given, EnteredBy::Waits, true))),
             State::Published(state) => {
                 let state = Published { acknowledged: Some(given.at()), ..state.clone() };
                 Ok(with_state(binding, State::Published(state)))
@@ -99,7 +99,7 @@ pub fn step(binding: &Binding, event: &Event, given: &Circumstances<'_>) -> Resu
             _ => Err(not_legal()),
         },
         Event::SaidPublished => match &binding.state {
-            State::Generated(_) => Ok(enter(binding, given, published(given, EnteredBy::Operator, false))),
+            State::Generated(_) => Ok(enter(binding, given, published(binding, given, EnteredBy::Operator, false))),
             State::Published(_) => Ok(Step::Unchanged),
             _ => Err(not_legal()),
         },
@@ -166,6 +166,7 @@ pub fn step(binding: &Binding, event: &Event, given: &Circumstances<'_>) -> Resu
                 selector: binding.selector.clone(),
                 key_id: binding.key_id(),
                 removed: given.at(),
+                end: Some(End::Forgotten),
             })),
             (State::Withdrawn(_), seconds) => Err(Refused::TooEarly { event: event.name(), seconds }),
             _ => Err(not_legal()),
@@ -298,9 +299,14 @@ fn looked(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) -> 
 
 fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) -> Step {
     let ttl = |known: Option<u32>| known.unwrap_or(0).max(sighting.largest_ttl);
+    // What is left of it when a compromised key is withdrawn. It is waited for before its selector can be free again.
+    let mail = |state: &Retiring| {
+        let waited = given.now.waited(binding.witness.as_ref());
+        if has_signed(state) { mail_under_way(binding, state, waited, given).saturating_sub(waited) } else { 0 }
+    };
     let result = match (&binding.state, &sighting.seen) {
         (State::Generated(_), Seen::Everywhere) => {
-            return enter(binding, given, published(given, EnteredBy::Waits, false));
+            return enter(binding, given, published(binding, given, EnteredBy::Waits, false));
         }
         (State::Published(state), Seen::Everywhere) => return seen_published(binding, state, sighting, given),
         // Silence says neither that it is there nor that it is not.
@@ -320,7 +326,9 @@ fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) ->
         }),
         // Resolvers may have learned that it is absent, or something else: all over again.
         (State::Ready(_), Seen::Nowhere | Seen::Partly | Seen::Revoked | Seen::Foreign { .. }) => {
-            let State::Published(state) = published(given, EnteredBy::Waits, false) else { return Step::Unchanged };
+            let State::Published(state) = published(binding, given, EnteredBy::Waits, false) else {
+                return Step::Unchanged;
+            };
             let largest_ttl = Some(ttl(binding.state.largest_ttl()).max(sighting.negative_ttl));
             return enter(binding, given, State::Published(Published { largest_ttl, ..state }));
         }
@@ -336,18 +344,22 @@ fn seen_by(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) ->
                 let state = Revoked {
                     since: given.at(),
                     by: EnteredBy::Waits,
-                    not_withdrawn_before: later(given.at(), seconds(given.schedule.revoked_for)),
+                    not_withdrawn_before: later(given.at(), seconds(given.schedule.revoked_for).max(mail(state))),
                     largest_ttl: Some(ttl(state.largest_ttl)),
                     acknowledged: None,
                 };
                 return enter(&destroyed(binding), given, State::Revoked(state));
             }
-            Seen::Nowhere => return enter(&destroyed(binding), given, withdrawn(binding, sighting, given)),
+            Seen::Nowhere => {
+                let state = withdrawn(binding, sighting, mail(state), given);
+                return enter(&destroyed(binding), given, state);
+            }
             _ => State::Retiring(state.clone()),
         },
         (State::Retiring(state), Seen::Everywhere) => retiring_seen(binding, state, sighting),
         (State::Revoked(state), Seen::Nowhere) if !is_before(sighting, state.since, given) => {
-            return enter(binding, given, withdrawn(binding, sighting, given));
+            let mail = if binding.compromised.is_some() { remaining(binding, given) } else { 0 };
+            return enter(binding, given, withdrawn(binding, sighting, mail, given));
         }
         (State::Revoked(state), _) => {
             State::Revoked(Revoked { largest_ttl: larger(state.largest_ttl, sighting.largest_ttl), ..state.clone() })
@@ -436,7 +448,7 @@ fn hold(binding: &Binding, given: &Circumstances<'_>, reason: HeldReason, eviden
     Binding { held: Some(Held { since, reason, evidence: Some(evidence.to_owned()) }), ..binding.clone() }
 }
 
-fn published(given: &Circumstances<'_>, by: EnteredBy, acknowledged: bool) -> State {
+fn published(binding: &Binding, given: &Circumstances<'_>, by: EnteredBy, acknowledged: bool) -> State {
     State::Published(Published {
         since: given.at(),
         by,
@@ -445,13 +457,14 @@ fn published(given: &Circumstances<'_>, by: EnteredBy, acknowledged: bool) -> St
         first_seen: None,
         first_seen_after: None,
         confirmed_after: None,
-        largest_ttl: None,
+        largest_ttl: binding.state.largest_ttl(),
     })
 }
 
-fn withdrawn(binding: &Binding, sighting: &Sighting, given: &Circumstances<'_>) -> State {
+fn withdrawn(binding: &Binding, sighting: &Sighting, mail: u64, given: &Circumstances<'_>) -> State {
     let ttl = cached_for(binding.record_ttl, binding.state.largest_ttl()).max(u64::from(sighting.largest_ttl));
-    State::Withdrawn(Withdrawn { since: given.at(), by: EnteredBy::Waits, forgotten_after: later(given.at(), ttl) })
+    let forgotten_after = later(given.at(), ttl.max(mail));
+    State::Withdrawn(Withdrawn { since: given.at(), by: EnteredBy::Waits, forgotten_after })
 }
 
 fn destroyed(binding: &Binding) -> Binding {

@@ -230,7 +230,7 @@ impl DomainManifest {
 
 impl RetirementWaits {
     /// Until when a key that ceased to sign `from` then must stay published.
-    fn end(self, from: Timestamp, binding: &Binding) -> Timestamp {
+    pub(super) fn end(self, from: Timestamp, binding: &Binding) -> Timestamp {
         let seen = match &binding.state {
             State::Active(active) => active.largest_ttl.unwrap_or(0),
             _ => 0,

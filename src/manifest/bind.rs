@@ -21,6 +21,19 @@ pub enum BindError {
         /// The selector.
         selector: Selector,
     },
+    /// The fixed slot has a key, or something of the last one is left.
+    #[error(
+        "the slot {selector} of {domain} cannot have another key yet{}: wait, or add a slot and its CNAME",
+        until.map(|until| format!(", not before {until:.0}")).unwrap_or_default()
+    )]
+    SlotTaken {
+        /// The domain.
+        domain: DomainName,
+        /// The slot.
+        selector: Selector,
+        /// Until when, if that is known.
+        until: Option<Timestamp>,
+    },
     /// The record's name would not fit into DNS.
     #[error("{record} is {length} octets long; DNS carries names of {LONGEST_NAME}: choose a shorter selector")]
     NameTooLong {
@@ -53,7 +66,7 @@ impl DomainManifest {
         now: Timestamp,
     ) -> Result<Self, BindError> {
         let since = whole_seconds(now);
-        let state = State::Generated(Generated { since, by: EnteredBy::Operator });
+        let state = State::Generated(Generated { since, by: EnteredBy::Operator, largest_ttl: None });
         self.bind(selector, public_key, private_key, record_ttl, since, (state, Origin::Generated))
     }
 
@@ -88,13 +101,26 @@ impl DomainManifest {
         private_key: PrivateKeyPlace,
         record_ttl: u32,
         created: Timestamp,
+        state_and_origin: (State, Origin),
+    ) -> Result<Self, BindError> {
+        if self.has_used(&selector) && self.status == Status::Enabled {
+            return Err(BindError::SelectorUsed { domain: self.domain.clone(), selector });
+        }
+        self.push(selector, public_key, private_key, record_ttl, created, state_and_origin)
+    }
+
+    /// Adds a binding, whatever its selector had before.
+    pub(super) fn push(
+        &self,
+        selector: Selector,
+        public_key: PublicKey,
+        private_key: PrivateKeyPlace,
+        record_ttl: u32,
+        created: Timestamp,
         (state, origin): (State, Origin),
     ) -> Result<Self, BindError> {
         if self.status != Status::Enabled {
             return Err(BindError::NotEnabled { domain: self.domain.clone(), status: self.status });
-        }
-        if self.has_used(&selector) {
-            return Err(BindError::SelectorUsed { domain: self.domain.clone(), selector });
         }
         let record = selector.record_name(&self.domain);
         if record.len() > LONGEST_NAME {
@@ -171,6 +197,7 @@ mod tests {
             selector: selector("a"),
             key_id: key(2).id(),
             removed: Timestamp::UNIX_EPOCH,
+            end: None,
         });
         assert!(matches!(bind(&buried), Err(BindError::SelectorUsed { .. })));
     }

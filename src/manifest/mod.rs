@@ -1,7 +1,8 @@
 //! What a domain's keys are: one document a domain, the same on disk, in a database and in a public export.
 //!
 //! A **key** is immutable material, known by the SHA-256 of its public part. A **binding** is a key under a selector of
-//! a domain, with its state. A selector never gets a second key: a binding that has run its course leaves a tombstone.
+//! a domain, with its state. A selector never gets a second key, unless it is a fixed slot ([`Slots`]): a binding that
+//! has run its course leaves a tombstone.
 //!
 //! ```text
 //! Generated ──▶ Published ──▶ Ready ──▶ Active ──▶ Retiring ──▶ Revoked ──▶ Withdrawn ──▶ (tombstone)
@@ -24,6 +25,7 @@ mod public;
 mod publish;
 mod remove;
 mod selectors;
+mod slots;
 pub mod v1;
 
 pub use activate::{ActivateError, Activation, Choice, RetirementWaits};
@@ -33,7 +35,10 @@ pub use public::{PublicDomain, PublicKeys, PublicManifest, PublicManifestError, 
 pub use publish::Acknowledgement;
 pub use remove::{Reluctance, Removal, RemoveError};
 pub use selectors::{SelectorTemplate, SelectorTemplateError};
+pub(crate) use slots::bury;
+pub use slots::{Slot, Slots};
 pub use v1::{
-    Active, Binding, Compromised, DomainManifest, EnteredBy, Generated, Held, HeldReason, Meanwhile, Origin, Presence,
-    PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn, Witness,
+    Active, Binding, Compromised, DomainManifest, End, EnteredBy, Generated, Held, HeldReason, Meanwhile, Origin,
+    Presence, PrivateKeyPlace, Published, Ready, Retiring, Revoked, State, StateName, Status, Tombstone, Withdrawn,
+    Witness,
 };

@@ -261,6 +261,10 @@ pub(super) fn contradictions(bindings: &[Binding], tombstones: &[Tombstone]) -> 
             found.push((Spot::Tombstone(index), Contradiction::SelectorTwice { selector }));
         }
     }
+    // A fixed slot has the tombstone of its last key beside its present one; only one that says how it ended may.
+    let is_final = |stone: &&Tombstone| stone.end.is_none();
+    let buried: std::collections::HashSet<_> =
+        tombstones.iter().filter(is_final).map(|stone| &stone.selector).collect();
     for (index, binding) in bindings.iter().enumerate() {
         if buried.contains(&binding.selector) {
             let selector = binding.selector.clone();
@@ -336,7 +340,7 @@ mod tests {
         let at = "2026-11-23T16:37:31Z";
         let later = "2026-12-23T16:37:31Z";
         let states = [
-            json!({ "generated": { "since": at, "by": "operator" } }),
+            json!({ "generated": { "since": at, "by": "operator", "largest_ttl": 7200 } }),
             json!({ "published": { "since": at, "by": "waits", "acknowledged": at, "rounds_seen": 2, "first_seen": at, "first_seen_after": 5, "confirmed_after": 305, "largest_ttl": 3600 } }),
             json!({ "ready": { "since": at, "by": "waits", "settled": at, "largest_ttl": 3600, "last_seen": at } }),
             json!({ "active": { "since": at, "by": "import", "previous": "s4", "largest_ttl": 300 } }),
@@ -373,7 +377,12 @@ mod tests {
             "domain": "example.com",
             "status": "enabled",
             "bindings": bindings,
-            "tombstones": [{ "selector": "old", "key_id": key(99).0, "removed": at }],
+            "tombstones": [
+                { "selector": "old", "key_id": key(99).0, "removed": at },
+                { "selector": "s1", "key_id": key(98).0, "removed": at, "end": "forgotten" },
+                { "selector": "s3", "key_id": key(97).0, "removed": at,
+                  "end": { "removed": { "mail_until": later, "largest_ttl": 3600 } } },
+            ],
         })
     }
 

@@ -36,7 +36,7 @@ impl DomainManifest {
                 first_seen: None,
                 first_seen_after: None,
                 confirmed_after: None,
-                largest_ttl: None,
+                largest_ttl: binding.state.largest_ttl(),
             });
         }
         next

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::activate::RetirementWaits;
 use super::bind::whole_seconds;
-use super::v1::{Binding, DomainManifest, PrivateKeyPlace, State, StateName, Status, Tombstone};
+use super::v1::{Binding, DomainManifest, End, PrivateKeyPlace, State, StateName, Status, Tombstone};
 use crate::names::{DomainName, Selector};
 
 /// What a removal comes to.
@@ -93,11 +94,17 @@ impl DomainManifest {
         let removed_at = whole_seconds(now);
         let mut manifest = self.clone();
         manifest.bindings = kept;
-        manifest.tombstones.extend(removed.iter().map(|binding| Tombstone {
-            selector: binding.selector.clone(),
-            key_id: binding.key_id(),
-            removed: removed_at,
-        }));
+        for binding in &removed {
+            manifest.bury(Tombstone {
+                selector: binding.selector.clone(),
+                key_id: binding.key_id(),
+                removed: removed_at,
+                end: Some(End::Removed {
+                    mail_until: mail_until(binding, removed_at),
+                    largest_ttl: binding.record_ttl.max(binding.state.largest_ttl().unwrap_or(0)),
+                }),
+            });
+        }
         Ok(Removal { manifest, removed, reluctance })
     }
 
@@ -115,6 +122,15 @@ impl DomainManifest {
     }
 }
 
+/// Until when mail signed with a key may be under way that is removed now.
+fn mail_until(binding: &Binding, now: Timestamp) -> Timestamp {
+    match &binding.state {
+        State::Active(_) => RetirementWaits::default().end(now, binding),
+        State::Retiring(retiring) => retiring.not_withdrawn_before.max(now),
+        _ => now,
+    }
+}
+
 impl Binding {
     /// Whether it signs, or could come to sign without another key being made.
     pub fn is_usable(&self) -> bool {
@@ -129,7 +145,7 @@ impl Binding {
 mod tests {
     use super::*;
     use crate::dkim::key::{Algorithm, PublicKey};
-    use crate::manifest::{Choice, RetirementWaits};
+    use crate::manifest::Choice;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -188,7 +188,7 @@ mod tests {
         }
         let key_id = manifest.bindings()[0].key_id();
         let selector = Selector::parse("20261123e4").unwrap();
-        manifest.tombstones.push(Tombstone { selector, key_id, removed: Timestamp::UNIX_EPOCH });
+        manifest.tombstones.push(Tombstone { selector, key_id, removed: Timestamp::UNIX_EPOCH, end: None });
         assert_eq!(first(&manifest, &default, Algorithm::Ed25519Sha256), "20261123e5");
     }
 

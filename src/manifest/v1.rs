@@ -81,7 +81,7 @@ impl DomainManifest {
         self.bindings.iter().find(|binding| binding.selector == *selector)
     }
 
-    /// `tombstones`: selectors that were used once and never may be again.
+    /// `tombstones`: selectors that were used once and never may be again, but for fixed slots.
     pub fn tombstones(&self) -> &[Tombstone] {
         &self.tombstones
     }
@@ -238,7 +238,8 @@ impl State {
             Self::Active(state) => state.largest_ttl,
             Self::Retiring(state) => state.largest_ttl,
             Self::Revoked(state) => state.largest_ttl,
-            Self::Generated(_) | Self::Withdrawn(_) => None,
+            Self::Generated(state) => state.largest_ttl,
+            Self::Withdrawn(_) => None,
         }
     }
 }
@@ -298,6 +299,10 @@ pub struct Generated {
     pub since: Timestamp,
     /// By whom.
     pub by: EnteredBy,
+    /// The TTL, in seconds, of another key's record that caches may still hold under this selector: that of the last key
+    /// of a fixed slot, which an operator removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_ttl: Option<u32>,
 }
 
 /// Facts of [`State::Published`].
@@ -505,7 +510,7 @@ pub enum Origin {
     Imported,
 }
 
-/// What is left of a binding: its selector never gets another key.
+/// What is left of a binding: its selector never gets another key, unless it is a fixed slot ([`super::Slots`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tombstone {
@@ -515,4 +520,23 @@ pub struct Tombstone {
     pub key_id: KeyId,
     /// When the binding was removed.
     pub removed: Timestamp,
+    /// How, and what may be left of its key; absent where an older waxseal removed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+/// How a key ended, which says when a fixed slot may have another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum End {
+    /// Its life ran its course: no mail signed with it is under way, every server was seen without its record, and no cache
+    /// can hold it.
+    Forgotten,
+    /// An operator removed it. Its record may stand in DNS.
+    Removed {
+        /// Mail signed with it may be under way until then.
+        mail_until: Timestamp,
+        /// The largest TTL, in seconds, of its record.
+        largest_ttl: u32,
+    },
 }

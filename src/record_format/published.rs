@@ -24,6 +24,9 @@ pub struct PublishedRecord {
     pub selector: Selector,
     /// a= of the key's signatures.
     pub algorithm: Algorithm,
+    /// The selector's own name, where that is to be a CNAME to `name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// The text as the character-strings of a TXT record, at most 255 octets each.
     #[serde(skip)]
     pub strings: Vec<String>,
@@ -48,6 +51,15 @@ impl PublishedRecord {
         Self::saying(&KeyRecord::revoked(binding.algorithm()), domain, binding)
     }
 
+    /// The same record where the CNAME of a fixed slot leads, if the selector is one.
+    #[must_use]
+    pub fn at(self, target: Option<&DomainName>) -> Self {
+        match target {
+            Some(target) => Self { name: target.to_string(), alias: Some(self.name), ..self },
+            None => self,
+        }
+    }
+
     fn saying(record: &KeyRecord, domain: &DomainName, binding: &Binding) -> Self {
         Self {
             name: binding.selector.record_name(domain),
@@ -57,6 +69,7 @@ impl PublishedRecord {
             domain: domain.clone(),
             selector: binding.selector.clone(),
             algorithm: binding.algorithm(),
+            alias: None,
             strings: record.txt_strings(),
         }
     }

@@ -15,14 +15,17 @@ impl Zones {
 
     /// The zone that a record is in, if it was named.
     pub(super) fn known(&self, record: &PublishedRecord) -> Option<&DomainName> {
-        let around = self.0.iter().filter(|zone| record.domain.is_within(zone));
+        let name = domain_name(record);
+        let around = self.0.iter().filter(|zone| name.is_within(zone));
         around.max_by_key(|zone| zone.as_str().len())
     }
 
     /// The zone that a record is in; unless it was named the registrable domain, or the domain itself where it has none.
     pub(super) fn of(&self, record: &PublishedRecord) -> DomainName {
         let known = self.known(record).cloned();
-        known.or_else(|| record.domain.registrable()).unwrap_or_else(|| record.domain.clone())
+        // The record of a fixed slot stands below another domain than its own.
+        let domain = if record.alias.is_some() { domain_name(record) } else { record.domain.clone() };
+        known.or_else(|| domain.registrable()).unwrap_or(domain)
     }
 
     /// The records of each zone, in the order in which the zones come first.
@@ -39,6 +42,11 @@ impl Zones {
         }
         groups
     }
+}
+
+/// The record's name; any that cannot be one is as good as its domain.
+fn domain_name(record: &PublishedRecord) -> DomainName {
+    DomainName::parse(&record.name).unwrap_or_else(|_| record.domain.clone())
 }
 
 /// The record's name without its zone.

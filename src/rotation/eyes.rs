@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
+use crate::config::FixedSlots;
 use crate::dns::{Observer, Recursion, Resolvers, Settings, SetupError};
 use crate::lifecycle::{Depth, Observed, Witnessed};
 use crate::names::{DomainName, Selector};
@@ -17,6 +18,8 @@ pub struct Eyes {
     /// The resolver alone, for zones of which a server is dead.
     resolver: Observer,
     outside: Vec<Observer>,
+    /// Which domains have fixed slots, and where their CNAMEs lead.
+    slots: FixedSlots,
 }
 
 impl Eyes {
@@ -34,7 +37,14 @@ impl Eyes {
             resolvers: observer(Recursion::AfterAgreement, &settings.resolvers)?,
             resolver: observer(Recursion::Only, &settings.resolvers)?,
             outside: outside.iter().map(elsewhere).collect::<Result<_, _>>()?,
+            slots: FixedSlots::default(),
         })
+    }
+
+    /// The same, which also look at where the CNAMEs of fixed slots are to lead when they do not.
+    #[must_use]
+    pub fn knowing(self, slots: FixedSlots) -> Self {
+        Self { slots, ..self }
     }
 
     /// Looks at the records of some selectors together. Resolvers are asked only where all servers agree.
@@ -66,6 +76,11 @@ impl Eyes {
             Depth::Resolvers => &self.resolvers,
         };
         let mut observation = observer.observe(domain, selector).await;
+        if let Some(target) = self.slots.of(domain).as_ref().and_then(|slots| slots.target(selector))
+            && !observation.hops.iter().any(|hop| hop.name == target.as_str())
+        {
+            observation.hops.extend(observer.observe_target(target).await);
+        }
         let is_asked = observation.recursive.answer != RecursiveAnswer::NotAsked;
         // The plan asks for resolvers only when all servers have the record but those whose silence is excused.
         if depth == Depth::Resolvers && !is_asked && all_who_answer_have_it(&observation) {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use super::audit::{Entry, What, entries, entries_of};
 use super::effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
+use super::naming::Naming;
+use crate::dkim::PublicKey;
 use crate::lifecycle::{
     Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences, Wait,
-    WaitReason, Witnessed, apply, bind, plan, violations,
+    WaitReason, Witnessed, apply, bind, bind_slot, plan, violations,
 };
-use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, SelectorTemplate, StateName, Status};
+use crate::manifest::{BindError, Binding, DomainManifest, HeldReason, PrivateKeyPlace, StateName, Status};
 use crate::names::Selector;
 use crate::observation::Txt;
 use crate::record_format::PublishedRecord;
@@ -28,6 +30,8 @@ pub struct Start {
     pub silences: Silences,
     /// Which look is taken at records that nothing is due for.
     pub patrol: Patrol,
+    /// What selectors of keys look like that are made, but in fixed slots.
+    pub naming: Naming,
     /// The TTL, in seconds, of the records of keys that are made.
     pub record_ttl: u32,
     /// The last revision whose audit lines are known to be written; none: not known.
@@ -177,13 +181,8 @@ impl Machine {
                 None
             }
             (Asked::Generate, Outcome::Generated(key)) => {
-                let date = jiff::tz::Offset::UTC.to_datetime(now.wall).date();
-                let selector = self
-                    .manifest
-                    .free_selectors(&SelectorTemplate::default(), date, key.algorithm(), || None)
-                    .next()?;
                 let key_id = key.id();
-                match bind(&self.manifest, selector, key, self.start.record_ttl, now) {
+                match self.bound(key, now)? {
                     Ok(next) => self.commit(next, Some(key_id), now),
                     Err(error) => self.refuse(RefusalKind::Failed, error.to_string()),
                 }
@@ -241,6 +240,18 @@ impl Machine {
             }
             _ => None,
         }
+    }
+
+    /// The manifest with a key that was made: in a slot that is free, or under a selector of its own.
+    fn bound(&self, key: PublicKey, now: &Witnessed) -> Option<Result<DomainManifest, BindError>> {
+        let Start { schedule, naming, record_ttl, .. } = &self.start;
+        if let Some(slots) = &schedule.slots {
+            let slot = self.manifest.free_slot(slots, key.algorithm(), now.wall)?;
+            return Some(bind_slot(&self.manifest, slot, key, *record_ttl, now));
+        }
+        let date = jiff::tz::Offset::UTC.to_datetime(now.wall).date();
+        let selector = naming.selector(&self.manifest, date, key.algorithm())?;
+        Some(bind(&self.manifest, selector, key, *record_ttl, now))
     }
 
     /// The next of what follows from commits.

@@ -11,8 +11,8 @@ use crate::record_format::PublishedRecord;
 
 /// Publishes a record where nothing else stands.
 pub(super) async fn publish(runner: &Arc<Runner>, domain: &DomainName, record: &PublishedRecord) -> Outcome {
-    match runner.publisher(domain) {
-        Ok(publisher) => outcome(publisher.present(&to_publish(record)).await),
+    match runner.publisher(domain, &record.selector) {
+        Ok(publisher) => outcome(publisher.present(&to_publish(runner, record)).await),
         Err(refusal) => Outcome::Refused(refusal),
     }
 }
@@ -25,13 +25,13 @@ pub(super) async fn revoke(
     standing: &[Txt],
     new: &PublishedRecord,
 ) -> Outcome {
-    let publisher = match runner.publisher(domain) {
+    let publisher = match runner.publisher(domain, &new.selector) {
         Ok(publisher) => publisher,
         Err(refusal) => return Outcome::Refused(refusal),
     };
-    let new = to_publish(new);
+    let new = to_publish(runner, new);
     let mut last = None;
-    for form in forms(std::slice::from_ref(old), standing) {
+    for form in forms(runner, std::slice::from_ref(old), standing) {
         match outcome(publisher.replace(&form, &new).await) {
             conflict if is_conflict(&conflict) => last = last.or(Some(conflict)),
             other => return other,
@@ -47,12 +47,13 @@ pub(super) async fn delete(
     records: &[PublishedRecord],
     standing: &[Txt],
 ) -> Outcome {
-    let publisher = match runner.publisher(domain) {
+    let Some(first) = records.first() else { return Outcome::Done };
+    let publisher = match runner.publisher(domain, &first.selector) {
         Ok(publisher) => publisher,
         Err(refusal) => return Outcome::Refused(refusal),
     };
     let mut last = None;
-    for form in forms(records, standing) {
+    for form in forms(runner, records, standing) {
         match outcome(publisher.absent(&form).await) {
             conflict if is_conflict(&conflict) => last = last.or(Some(conflict)),
             other => return other,
@@ -62,16 +63,16 @@ pub(super) async fn delete(
 }
 
 /// What may stand there and be ours: first what was seen, then what we write, each once.
-fn forms(records: &[PublishedRecord], standing: &[Txt]) -> Vec<Record> {
+fn forms(runner: &Runner, records: &[PublishedRecord], standing: &[Txt]) -> Vec<Record> {
     let mut forms: Vec<Record> = Vec::new();
-    let Some(first) = records.first() else { return forms };
+    let Some(first) = records.first().map(|first| to_publish(runner, first)) else { return forms };
     for txt in standing {
         // What is no text was not written by us, nor by anyone for us.
         if let Ok(value) = String::from_utf8(txt.joined()) {
             forms.push(Record::new(first.name.clone(), txt.ttl, value));
         }
     }
-    forms.extend(records.iter().map(to_publish));
+    forms.extend(records.iter().map(|record| to_publish(runner, record)));
     let mut seen = Vec::new();
     forms.retain(|form| {
         let is_new = !seen.contains(&form.value);
@@ -81,8 +82,11 @@ fn forms(records: &[PublishedRecord], standing: &[Txt]) -> Vec<Record> {
     forms
 }
 
-fn to_publish(record: &PublishedRecord) -> Record {
-    Record::new(record.name.clone(), record.ttl, record.value.clone())
+/// The record at the name where it stands: that of its selector, or where the CNAME of that leads.
+fn to_publish(runner: &Runner, record: &PublishedRecord) -> Record {
+    let target = runner.config.target_of(&record.domain, &record.selector);
+    let name = target.map_or_else(|| record.name.clone(), |target| target.to_string());
+    Record::new(name, record.ttl, record.value.clone())
 }
 
 fn outcome(result: Result<publish::Outcome, PublishError>) -> Outcome {

@@ -11,20 +11,18 @@ use super::emergency::Order;
 use super::eyes::Eyes;
 use super::hooks;
 use super::machine::{Machine, Next, Patrol, Start, Summary};
+use super::naming::Naming;
 use super::settings::{automation, schedule};
 use crate::audit::{Actor, AuditError, AuditLog, Line};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dkim::{Algorithm, KeyId, KeyKind, PrivateKey};
+use crate::dkim::{Algorithm, KeyId, KeyKind, PrivateKey, backend};
 use crate::dns::publish::Publisher;
 use crate::evidence;
 use crate::keystore::{Directory, KeyStore, StoreError};
 use crate::lifecycle::{Evidence, Silences, Witnessed};
 use crate::manifest::DomainManifest;
-use crate::names::DomainName;
-
-/// The TTL, in seconds, of records of a domain that has none yet.
-const RECORD_TTL: u32 = 3600;
+use crate::names::{DomainName, Selector};
 
 /// How often a domain is begun anew because somebody else wrote meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -186,7 +184,11 @@ impl Runner {
             schedule: schedule(&self.config, manifest.domain()),
             automation: automation(&self.config, &manifest),
             evidence: self.evidence_of(&manifest),
-            record_ttl: ttl(&manifest),
+            naming: Naming {
+                template: self.config.selector_template(manifest.domain()).clone(),
+                random: backend::random_number().unwrap_or_default(),
+            },
+            record_ttl: self.config.record_ttl(&manifest),
             silences,
             patrol,
             audited,
@@ -209,10 +211,12 @@ impl Runner {
         }
     }
 
-    pub(super) fn publisher(&self, domain: &DomainName) -> Result<&dyn Publisher, Refusal> {
+    /// Who publishes the record of a selector's key.
+    pub(super) fn publisher(&self, domain: &DomainName, selector: &Selector) -> Result<&dyn Publisher, Refusal> {
         let refused = |detail: String| Refusal { kind: RefusalKind::Failed, detail };
-        let Some(settings) = self.config.publisher_for(domain) else {
-            return Err(refused(format!("no [[publisher]] is for {domain}")));
+        let Some(settings) = self.config.publisher_of(domain, selector) else {
+            let target = self.config.target_of(domain, selector);
+            return Err(refused(format!("no [[publisher]] is for {}", target.as_ref().unwrap_or(domain))));
         };
         match self.publishers.get(&settings.name) {
             Some(Opened::Usable(publisher)) => Ok(publisher.as_ref()),
@@ -336,11 +340,6 @@ impl Work<'_> {
         self.done.extend(entries);
         Ok(Outcome::Done)
     }
-}
-
-/// As the newest key of the domain has it.
-fn ttl(manifest: &DomainManifest) -> u32 {
-    manifest.bindings().last().map_or(RECORD_TTL, |binding| binding.record_ttl)
 }
 
 /// As the newest RSA key of the domain, where such are still made.

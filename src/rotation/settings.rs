@@ -24,6 +24,7 @@ pub fn schedule(config: &Config, domain: &DomainName) -> Schedule {
         revoked_for: signed(rotation.revoked_for),
         max_staleness: signed(config.keys.max_staleness),
         expire_after: config.domain(domain).expire_after.map(signed),
+        slots: config.slots.of(domain),
         ..Schedule::default()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::{Effect, Machine, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
+use super::{Effect, Machine, Naming, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
 use crate::dkim::{Algorithm, KeyRecord};
 use crate::lifecycle::tests::world::{Has, at, bound, domain, key, observed, selector};
 use crate::lifecycle::{
@@ -94,6 +94,7 @@ impl World {
             evidence: self.evidence.clone(),
             silences: self.silences.clone(),
             patrol: self.patrol,
+            naming: Naming::default(),
             record_ttl: 3600,
             audited: None,
         })

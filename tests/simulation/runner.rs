@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use waxseal::lifecycle::{Automation, Evidence, Witnessed};
-use waxseal::rotation::{Effect, Machine, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
+use waxseal::rotation::{Effect, Machine, Naming, Next, Outcome, Patrol, Refusal, RefusalKind, Start, Summary};
 
 use super::guard::Guard;
 use super::keys;
@@ -69,6 +69,7 @@ impl World {
             silences: self.silences.clone(),
             patrol,
             record_ttl: self.record_ttl,
+            naming: Naming::default(),
             audited: self.audited,
         };
         self.runners[runner].machine = Some(Machine::new(start));

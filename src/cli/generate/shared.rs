@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::maker::{Maker, SharedKey, Wanted, no_selector};
 use crate::dkim::{Algorithm, KeyKind, PrivateKey, backend};
@@ -13,6 +13,9 @@ use crate::names::{DomainName, Selector};
 impl Maker<'_> {
     /// Readies the keys that all of `domains` are to share. What a run that was cut short shared out is gone on with.
     pub(super) fn share(&mut self, domains: &[DomainName]) -> anyhow::Result<()> {
+        if let Some(domain) = domains.iter().find(|domain| self.config.slots.of(domain).is_some()) {
+            bail!("{domain} has [[slots]], each with a key of its own: leave --shared out");
+        }
         let mut used = HashSet::new();
         let mut begun: Vec<(DomainName, Binding)> = Vec::new();
         for domain in domains {
@@ -55,10 +58,10 @@ impl Maker<'_> {
         let domain = domains.first().context("no domain was given")?;
         let fresh = DomainManifest::new(domain.clone());
         fresh
-            .free_selectors(self.template, self.date(), kind.algorithm(), backend::random_number)
+            .free_selectors(self.template_for(domain), self.date(), kind.algorithm(), backend::random_number)
             .filter(|selector| !used.contains(selector) && !is_chosen(selector))
             .find(|selector| domains.iter().all(|domain| self.dns.is_free(domain, selector)))
-            .with_context(|| no_selector(domain, self.template))
+            .with_context(|| no_selector(domain, self.template_for(domain)))
     }
 }
 

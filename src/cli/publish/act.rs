@@ -17,6 +17,8 @@ pub(super) struct Task {
     pub(super) domain: DomainName,
     pub(super) binding: Binding,
     pub(super) record: Record,
+    /// The selector's own name, where that is to be a CNAME to the record's.
+    pub(super) alias: Option<String>,
     pub(super) publisher_name: String,
     pub(super) publisher: Arc<dyn Publisher>,
 }

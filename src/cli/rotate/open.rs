@@ -46,7 +46,8 @@ pub(crate) fn runner(installation: Installation, servers: &[DnsServer], hands: H
     };
     let eyes = Eyes::new(&settings, &config.dns.outside_resolvers)
         .context("no resolver is known; set dns.resolvers")
-        .map_err(Undetermined)?;
+        .map_err(Undetermined)?
+        .knowing(config.slots.clone());
     let publishers = match hands {
         Hands::Free => config.publishers.iter().map(|publisher| (publisher.name.clone(), opened(publisher))).collect(),
         Hands::Tied => BTreeMap::new(),

@@ -118,6 +118,12 @@ fn wait(wait: &Wait) -> WaitInWords {
         WaitReason::Caches => ("caches", "no cache can hold its record".to_owned()),
         WaitReason::Held { evidence, .. } => ("held", format!("its record is as it should be, or gone: {evidence}")),
         WaitReason::Clock { trouble } => ("clock", trouble.to_string()),
+        WaitReason::Slot { algorithm, slots: 0 } => {
+            ("slot", format!("the configuration has slots for {algorithm} keys: there are none in [[slots]]"))
+        }
+        WaitReason::Slot { algorithm, slots } => {
+            ("slot", format!("one of its {slots} slots is free for the next {algorithm} key"))
+        }
         WaitReason::Reminder => ("reminder", "you rotate: nobody does it for you".to_owned()),
     };
     WaitInWords { selector: wait.selector.clone(), reason, until: wait.until, detail }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::publisher::DomainPattern;
 use crate::config::values::{Count, Percent, Period};
+use crate::manifest::SelectorTemplate;
 
 /// When keys are replaced, and how sure of DNS `waxseal rotate` is before it goes on; docs/lifecycle.md has the states. The
 /// daemon uses nothing of it.
@@ -41,6 +42,15 @@ pub struct Rotation {
     /// How long a record says that its key is revoked (an empty p=) before it is deleted; `0s` deletes it at once. 30 days: a verifier
     /// that is late learns that the key was withdrawn, not that it never was.
     pub revoked_for: Option<Period>,
+    /// What the selectors of new keys look like: text with `{date}` (20261123), `{algorithm}` (`r` or `e`) and `{random}` (eight
+    /// letters and digits). One that was used gets a number behind it. The date tells an administrator how old a key is.
+    /// Also for `waxseal generate`. Domains with `[[slots]]` have those.
+    #[schemars(example = &"{date}{algorithm}")]
+    pub selector: Option<SelectorTemplate>,
+    /// The TTL of the records of new keys. Unset: that of the domain's newest key, an hour for its first; short enough to mend
+    /// a mistake the same day. Longer ones make waits longer. Also for `waxseal generate`.
+    #[schemars(example = &"1h")]
+    pub record_ttl: Option<Period>,
     /// Imported domains that rotation may take over, as patterns: `example.com`, `*.example.com`, `*`. None: their records
     /// were made by another system, which may still look after them. Enrol them in waves. Domains whose keys waxseal made
     /// need not be named.

@@ -10,11 +10,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::rotation::{DomainAutomation, Rotation};
+pub use super::slots::Slots;
 use crate::config::publisher::{ApiUrl, DomainPattern, NameServer, PublisherKind, TsigHash};
 use crate::config::running::{LogFormat, LogLevel, LogTarget, Threads};
 use crate::config::socket::ListenAddress;
 use crate::config::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
 use crate::dkim::CanonicalizationPair;
+use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
 use crate::policy::{OnFailure, OnUnsignable};
 
@@ -38,6 +40,7 @@ pub struct Spec {
     pub verify: Option<Verify>,
     pub publisher: Option<Vec<Publisher>>,
     pub rotation: Option<Rotation>,
+    pub slots: Option<Vec<Slots>>,
     pub log: Option<Log>,
 }
 
@@ -202,6 +205,12 @@ pub struct Domain {
     /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
     #[schemars(example = &"1d")]
     pub settle: Option<Period>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"k{date}{algorithm}")]
+    pub selector: Option<SelectorTemplate>,
+    /// As in `[rotation]`, for this domain; that of `[rotation]` where unset.
+    #[schemars(example = &"1h")]
+    pub record_ttl: Option<Period>,
 }
 
 /// Bounds on what is held and done at once. Overload is answered with 451, so that mail is late and never lost.

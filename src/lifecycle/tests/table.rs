@@ -28,7 +28,7 @@ fn binding(name: StateName, now: &Witnessed) -> Binding {
     let (since, by) = (at(0).wall, EnteredBy::Waits);
     let after = |seconds: i64| later(&at(0), seconds).wall;
     binding.state = match name {
-        StateName::Generated => State::Generated(Generated { since, by }),
+        StateName::Generated => State::Generated(Generated { since, by, largest_ttl: None }),
         StateName::Published => State::Published(Published {
             since,
             by,

@@ -140,7 +140,7 @@ mod tests {
             Some(Witness { waited: 1, at: at(1), boot_id: "secretive".to_owned(), boot_time: 3 });
         let mut second = manifest("b.example", &["s3"]);
         let key_id = second.bindings[0].key_id();
-        second.tombstones.push(Tombstone { selector: selector("old"), key_id, removed: at(1) });
+        second.tombstones.push(Tombstone { selector: selector("old"), key_id, removed: at(1), end: None });
         vec![first, second]
     }
 
