@@ -6,7 +6,7 @@ use super::audit::{Entry, What, entries, entries_of};
 use super::effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
 use crate::lifecycle::{
     Action, Automation, Change, Depth, Event, Evidence, Hand, Observations, Plan, Schedule, Sighting, Silences,
-    Witnessed, apply, bind, plan, violations,
+    WaitReason, Witnessed, apply, bind, plan, violations,
 };
 use crate::manifest::{Binding, DomainManifest, HeldReason, PrivateKeyPlace, SelectorTemplate, StateName, Status};
 use crate::names::Selector;
@@ -82,6 +82,8 @@ pub struct Machine {
     refusals: Vec<Refusal>,
     effects: u32,
     overtaken: bool,
+    /// The plan that found that the wall clock was set: nothing else is done in this run.
+    paused: Option<Plan>,
 }
 
 /// What an outcome is an answer to.
@@ -122,6 +124,7 @@ impl Machine {
             refusals: Vec::new(),
             effects: 0,
             overtaken: false,
+            paused: None,
         };
         machine.patrol();
         machine
@@ -137,7 +140,7 @@ impl Machine {
                 Next::Effect(effect)
             }
             _ => Next::Done(Box::new(Summary {
-                plan: self.plan(now),
+                plan: self.paused.take().unwrap_or_else(|| self.plan(now)),
                 refusals: self.refusals.clone(),
                 overtaken: self.overtaken,
             })),
@@ -244,10 +247,15 @@ impl Machine {
 
     /// The effect of the first action of the plan that was not tried yet.
     fn planned(&mut self, now: &Witnessed) -> Option<Effect> {
-        if self.overtaken {
+        if self.overtaken || self.paused.is_some() {
             return None;
         }
-        let actions = self.plan(now).actions;
+        let plan = self.plan(now);
+        if plan.waits.iter().any(|wait| matches!(wait.reason, WaitReason::Clock { .. })) {
+            // Waits are counted on from the clock as it is; the next run goes on.
+            self.paused = Some(plan.clone());
+        }
+        let actions = plan.actions;
         for action in &actions {
             if self.tried.contains(action) {
                 continue;
