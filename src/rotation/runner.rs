@@ -289,8 +289,9 @@ impl Work<'_> {
             .iter()
             .map(|entry| Line { id: entry.line_id(), actor: self.runner.actor.clone(), entry: entry.clone() })
             .collect();
-        self.runner.blocking_on(self.domain, move |runner, _| runner.audit.append(&lines)).await??;
-        self.done.extend(entries);
+        let appended = self.runner.blocking_on(self.domain, move |runner, _| runner.audit.append(&lines)).await??;
+        // What was there already was told by the run that did it.
+        self.done.extend(appended.into_iter().filter_map(|place| entries.get(place).cloned()));
         Ok(Outcome::Done)
     }
 }
