@@ -285,10 +285,15 @@ impl<'a> Planner<'a> {
             match step(candidate, &event, &self.domain.circumstances(candidate)) {
                 Ok(_) => chosen.push(candidate.selector.clone()),
                 Err(Refused::NotSeenLately) => {
-                    if self.sighting(candidate).is_none() {
-                        unseen.push(Action::Observe { selector: candidate.selector.clone(), depth: Depth::Servers });
-                    }
-                    self.wait(Some(candidate), WaitReason::Turn, Some(self.after(POLL)));
+                    let reason = match self.sighting(candidate) {
+                        Some(seen) => WaitReason::Propagation { seen: seen.describe() },
+                        None => {
+                            let selector = candidate.selector.clone();
+                            unseen.push(Action::Observe { selector, depth: Depth::Servers });
+                            WaitReason::Turn
+                        }
+                    };
+                    self.wait(Some(candidate), reason, Some(self.after(POLL)));
                     // Ed25519 waits for the look at RSA.
                     if algorithm == gate {
                         // Both are looked at together, so that they change together.

@@ -18,7 +18,7 @@ use crate::dns::publish::Publisher;
 use crate::evidence;
 use crate::keystore::{Directory, KeyStore, StoreError};
 use crate::lifecycle::{Evidence, Silences, Witnessed};
-use crate::manifest::DomainManifest;
+use crate::manifest::{Binding, DomainManifest, StateName};
 use crate::names::DomainName;
 
 /// The TTL, in seconds, of records of a domain that has none yet.
@@ -273,15 +273,18 @@ impl Work<'_> {
 
     async fn commit(&self, manifest: DomainManifest, new_key: Option<KeyId>) -> Result<Outcome, RunError> {
         let key = new_key.and_then(|id| self.keys.iter().find(|key| key.public().id() == id).cloned());
-        let commit = move |runner: &Runner, _: &DomainName| {
+        let commit = move |runner: &Runner, domain: &DomainName| {
+            if let Err(error) = can_sign(&runner.store, domain, &manifest) {
+                return Ok(failed(&error));
+            }
             let keys: Vec<&PrivateKey> = key.iter().map(|key| &**key).collect();
-            runner.store.commit(&manifest, &keys)
+            match runner.store.commit(&manifest, &keys) {
+                Ok(written) => Ok(Outcome::Committed(Box::new(written))),
+                Err(StoreError::Conflict { .. }) => Ok(Outcome::Overtaken),
+                Err(error) => Err(error),
+            }
         };
-        match self.runner.blocking_on(self.domain, commit).await? {
-            Ok(written) => Ok(Outcome::Committed(Box::new(written))),
-            Err(StoreError::Conflict { .. }) => Ok(Outcome::Overtaken),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.runner.blocking_on(self.domain, commit).await??)
     }
 
     async fn audit(&mut self, entries: Vec<Entry>) -> Result<Outcome, RunError> {
@@ -294,6 +297,15 @@ impl Work<'_> {
         self.done.extend(appended.into_iter().filter_map(|place| entries.get(place).cloned()));
         Ok(Outcome::Done)
     }
+}
+
+/// Whether the private keys of those that are to begin to sign can be read. Nobody looked at their files since they were
+/// made, and what signs until now retires in the same commit.
+fn can_sign(store: &Directory, domain: &DomainName, manifest: &DomainManifest) -> Result<(), StoreError> {
+    let is_active = |binding: &Binding| binding.state.name() == StateName::Active;
+    let Some(before) = store.manifest(domain)? else { return Ok(()) };
+    let begins = |binding: &&Binding| is_active(binding) && !before.binding(&binding.selector).is_some_and(is_active);
+    manifest.bindings().iter().filter(begins).try_for_each(|binding| store.private_key(domain, binding).map(drop))
 }
 
 /// As the newest key of the domain has it.
