@@ -80,9 +80,9 @@ impl AuditLog {
         &self.path
     }
 
-    /// Appends those of `lines` whose ids are not there yet, each with one write, and brings them to stable storage. How
-    /// many these were. Another writer is waited for.
-    pub fn append<E: Serialize>(&self, lines: &[Line<E>]) -> Result<usize, AuditError> {
+    /// Appends those of `lines` whose ids are not there yet, each with one write, and brings them to stable storage. Which
+    /// these were, by their places among `lines`. Another writer is waited for.
+    pub fn append<E: Serialize>(&self, lines: &[Line<E>]) -> Result<Vec<usize>, AuditError> {
         #[derive(Serialize)]
         struct Written<'a, E> {
             id: &'a str,
@@ -101,9 +101,9 @@ impl AuditLog {
         self.append_texts(&texts).map_err(|source| AuditError::Io { path: self.path.clone(), source })
     }
 
-    fn append_texts(&self, texts: &[(&str, Vec<u8>)]) -> io::Result<usize> {
+    fn append_texts(&self, texts: &[(&str, Vec<u8>)]) -> io::Result<Vec<usize>> {
         if texts.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let mut file = self.open_locked()?;
         let end = last_octets(&mut file)?;
@@ -115,10 +115,10 @@ impl AuditLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut appended = 0;
+        let mut appended = Vec::new();
         // A line that was cut short stays by itself.
         let mut is_cut_short = end.last().is_some_and(|octet| *octet != b'\n');
-        for (id, text) in texts {
+        for (place, (id, text)) in texts.iter().enumerate() {
             if !there.insert((*id).to_owned()) {
                 continue;
             }
@@ -126,7 +126,7 @@ impl AuditLog {
                 file.write_all(b"\n")?;
             }
             file.write_all(text)?;
-            appended += 1;
+            appended.push(place);
         }
         file.sync_all()?;
         Ok(appended)
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_appended_and_what_is_there_is_not_doubled() {
         let (_scratch, log) = log();
-        assert_eq!(log.append(&[line("a"), line("b"), line("a")]).unwrap(), 2);
-        assert_eq!(log.append(&[line("b"), line("c")]).unwrap(), 1);
+        assert_eq!(log.append(&[line("a"), line("b"), line("a")]).unwrap(), [0, 1]);
+        assert_eq!(log.append(&[line("b"), line("c")]).unwrap(), [1]);
         let lines = lines(log.path());
         assert_eq!(
             lines[0],
@@ -216,7 +216,7 @@ mod tests {
         log.append(&[line("a"), line("b")]).unwrap();
         let size = fs::metadata(log.path()).unwrap().len();
         OpenOptions::new().write(true).open(log.path()).unwrap().set_len(size - 5).unwrap();
-        assert_eq!(log.append(&[line("a"), line("b"), line("c")]).unwrap(), 2);
+        assert_eq!(log.append(&[line("a"), line("b"), line("c")]).unwrap(), [1, 2]);
         let whole = lines(log.path()).iter().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
         assert_eq!((whole, lines(log.path()).len()), (3, 4));
     }
@@ -226,7 +226,7 @@ mod tests {
         let (scratch, log) = log();
         log.append(&[line("a")]).unwrap();
         fs::rename(log.path(), scratch.path().join("audit.jsonl.1")).unwrap();
-        assert_eq!(log.append(&[line("a"), line("b")]).unwrap(), 1);
+        assert_eq!(log.append(&[line("a"), line("b")]).unwrap(), [1]);
         assert_eq!(lines(log.path()).len(), 1);
     }
 
@@ -235,7 +235,8 @@ mod tests {
         let (_scratch, log) = log();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|id| assert!(log.append(&[line(&id.to_string())]).unwrap() <= 1)));
+                scope
+                    .spawn(|| (0..50).for_each(|id| assert!(log.append(&[line(&id.to_string())]).unwrap().len() <= 1)));
             }
         });
         let lines = lines(log.path());

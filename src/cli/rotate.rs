@@ -11,7 +11,7 @@ use anyhow::bail;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::open::{Hands, make_state_directory, runner};
+use self::open::{Hands, lock_path, make_state_directory, runner};
 use self::run::Selection;
 use self::words::{PlanInWords, when};
 use super::generate::unique;
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         None
     } else {
         make_state_directory(&installation.config)?;
-        match RunLock::try_acquire(&installation.config.rotation.state.join("rotate.lock")) {
+        match RunLock::try_acquire(&lock_path(&installation.config)) {
             Ok(lock) => Some(lock),
             Err(RunLockError::Held { .. }) => {
                 anstream::eprintln!("another `waxseal rotate` is at work; it does what is due");
@@ -152,7 +152,7 @@ impl RotatedDomain {
             Ok(Some(ran)) => Some(Self {
                 domain,
                 done: ran.done.iter().map(Done::of).collect(),
-                refused: ran.summary.refusals.iter().map(|refusal| refusal.detail.clone()).collect(),
+                refused: each_once(ran.summary.refusals.iter().map(|refusal| refusal.detail.clone())),
                 plan: (&ran.summary.plan).into(),
             }),
             Ok(None) => None,
@@ -170,6 +170,31 @@ impl Done {
     fn of(entry: &Entry) -> Self {
         let Entry { at, selector, what, before, after, .. } = entry.clone();
         Self { at, selector, what: what.to_string(), before, after }
+    }
+}
+
+/// What fails for one key often fails for all of a domain's in the same words.
+fn each_once(details: impl Iterator<Item = String>) -> Vec<String> {
+    let mut told = Vec::new();
+    for detail in details {
+        if !told.contains(&detail) {
+            told.push(detail);
+        }
+    }
+    told
+}
+
+/// What was done beside a change of state.
+fn in_words<'a>(what: &'a str, after: Option<&str>) -> &'a str {
+    match (what, after) {
+        ("published", _) => "its record was published",
+        ("revoked", _) => "its record was replaced by one with an empty p=",
+        ("deleted", _) => "its record was deleted",
+        ("destroyed", _) => "its private key was destroyed",
+        ("held", Some("free")) => "it is held no longer",
+        ("held", _) => "it is held: its record is left as it is",
+        ("compromised", _) => "it is compromised",
+        _ => what,
     }
 }
 
@@ -194,7 +219,7 @@ fn write_text(rotated: &Rotated, now: Timestamp, out: &mut dyn Write) -> anyhow:
                 }
                 ("transition", None, Some(after)) => writeln!(out, "  {selector}: {GOOD}{after}{GOOD:#}")?,
                 ("transition", _, None) => writeln!(out, "  {selector}: {GOOD}forgotten{GOOD:#}")?,
-                _ => writeln!(out, "  {selector}: {what}")?,
+                (what, _, after) => writeln!(out, "  {selector}: {}", in_words(what, after.as_deref()))?,
             }
         }
         for refused in refused {

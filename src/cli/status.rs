@@ -97,8 +97,12 @@ fn of(runner: &Runner, index: &DueIndex, manifest: DomainManifest) -> DomainStat
     let Start { manifest, schedule, automation, evidence, .. } = start;
     let now = runner.now();
     let plan = plan(&manifest, &Observations::default(), &evidence, &now, &schedule, automation);
-    let PlanInWords { waits, alarms, .. } = (&plan).into();
+    let PlanInWords { mut waits, alarms, .. } = (&plan).into();
     let known = index.get(manifest.domain());
+    // What others are to do lasts until somebody looks, which nobody does here.
+    for wait in waits.iter_mut().filter(|wait| matches!(wait.reason, "propagation" | "rounds" | "resolvers")) {
+        wait.until = known.and_then(|due| due.at);
+    }
     let is_imported =
         |binding: &Binding| binding.origin == Origin::Imported && binding.state.name() == StateName::Active;
     let of_key = |binding: &Binding| KeyStatus {

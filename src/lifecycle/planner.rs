@@ -122,7 +122,10 @@ impl<'a> Planner<'a> {
     }
 
     fn published(&mut self, binding: &Binding, state: &Published, seen: Option<&Sighting>) {
-        let Some(seen) = self.look(binding, Depth::Servers, seen) else { return };
+        let Some(seen) = seen else {
+            self.act(Action::Observe { selector: binding.selector.clone(), depth: Depth::Servers });
+            return self.as_last_seen(binding, state);
+        };
         if seen.seen != Seen::Everywhere {
             self.again_if_lost(binding, state, seen);
             let reason = WaitReason::Propagation { seen: seen.describe() };
@@ -140,6 +143,17 @@ impl<'a> Planner<'a> {
             let reason = WaitReason::Resolvers { evidence: evidence.clone() };
             self.wait(Some(binding), reason, Some(self.after(POLL)));
         }
+    }
+
+    /// What a record waits for by what earlier looks came to.
+    fn as_last_seen(&mut self, binding: &Binding, state: &Published) {
+        let reason = match (state.rounds_seen, state.confirmed_after) {
+            (0, _) => WaitReason::Propagation { seen: "nobody has seen it there yet".into() },
+            (seen, None) => WaitReason::Rounds { seen },
+            (_, Some(_)) if self.waits_on(binding, WaitReason::Settle) => return,
+            (_, Some(_)) => WaitReason::Resolvers { evidence: "they have not been asked yet".into() },
+        };
+        self.wait(Some(binding), reason, Some(self.after(POLL)));
     }
 
     /// The publisher took it, and no server has it: the change was lost.
@@ -296,10 +310,15 @@ impl<'a> Planner<'a> {
             match step(candidate, &event, &self.domain.circumstances(candidate)) {
                 Ok(_) => chosen.push(candidate.selector.clone()),
                 Err(Refused::NotSeenLately) => {
-                    if self.sighting(candidate).is_none() {
-                        unseen.push(Action::Observe { selector: candidate.selector.clone(), depth: Depth::Servers });
-                    }
-                    self.wait(Some(candidate), WaitReason::Turn, Some(self.after(POLL)));
+                    let reason = match self.sighting(candidate) {
+                        Some(seen) => WaitReason::Propagation { seen: seen.describe() },
+                        None => {
+                            let selector = candidate.selector.clone();
+                            unseen.push(Action::Observe { selector, depth: Depth::Servers });
+                            WaitReason::Turn
+                        }
+                    };
+                    self.wait(Some(candidate), reason, Some(self.after(POLL)));
                     // Ed25519 waits for the look at RSA.
                     if algorithm == gate {
                         // Both are looked at together, so that they change together.

@@ -29,10 +29,26 @@ pub struct Elapsed {
 
 /// Within one boot, the wall clock moved otherwise than CLOCK_BOOTTIME did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the wall clock was set by {} since the last run; nothing is changed until the next", .by)]
+#[error("the wall clock was set {direction} by {span} since the last one", direction = self.direction(), span = self.span())]
 pub struct ClockTrouble {
     /// By how much: positive if it was set forward.
     pub by: SignedDuration,
+}
+
+impl ClockTrouble {
+    fn direction(&self) -> &'static str {
+        if self.by.is_negative() { "back" } else { "forward" }
+    }
+
+    fn span(&self) -> String {
+        // Not to the second: as people say it.
+        let minutes = self.by.unsigned_abs().as_secs() / 60;
+        match (minutes / (24 * 60), minutes / 60 % 24, minutes % 60) {
+            (0, 0, minutes) => format!("{minutes} min"),
+            (0, hours, minutes) => format!("{hours} h {minutes} min"),
+            (days, hours, _) => format!("{days} d {hours} h"),
+        }
+    }
 }
 
 /// Steps of the wall clock that are nobody's fault.

@@ -88,6 +88,8 @@ pub struct Machine {
     postponed: Vec<Wait>,
     effects: u32,
     overtaken: bool,
+    /// The plan that found that the wall clock was set: nothing else is done in this run.
+    paused: Option<Plan>,
 }
 
 /// What an outcome is an answer to.
@@ -129,6 +131,7 @@ impl Machine {
             postponed: Vec::new(),
             effects: 0,
             overtaken: false,
+            paused: None,
         };
         machine.patrol();
         machine
@@ -263,9 +266,16 @@ impl Machine {
 
     /// The effect of the first action of the plan that was not tried yet; the plan if there is none.
     fn planned(&mut self, now: &Witnessed) -> Result<Effect, Plan> {
+        if let Some(plan) = self.paused.take() {
+            return Err(plan);
+        }
         let plan = self.plan(now);
         if self.overtaken {
             return Err(plan);
+        }
+        if plan.waits.iter().any(|wait| matches!(wait.reason, WaitReason::Clock { .. })) {
+            // Waits are counted on from the clock as it is; the next run goes on.
+            self.paused = Some(plan.clone());
         }
         for action in &plan.actions {
             if self.tried.contains(action) {

@@ -21,7 +21,7 @@ use crate::dns::publish::Publisher;
 use crate::evidence;
 use crate::keystore::{Directory, KeyStore, StoreError};
 use crate::lifecycle::{Evidence, Silences, Witnessed};
-use crate::manifest::DomainManifest;
+use crate::manifest::{Binding, DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
 
 /// How often a domain is begun anew because somebody else wrote meanwhile.
@@ -225,12 +225,15 @@ impl Runner {
         }
     }
 
-    /// Appends lines to the audit log.
-    pub(super) async fn write_down(self: &Arc<Self>, domain: &DomainName, entries: Vec<Entry>) -> Result<(), RunError> {
+    /// Appends lines to the audit log. The places of those that were not there.
+    pub(super) async fn write_down(
+        self: &Arc<Self>,
+        domain: &DomainName,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<usize>, RunError> {
         let line = |entry: Entry| Line { id: entry.line_id(), actor: self.actor.clone(), entry };
         let lines: Vec<Line<Entry>> = entries.into_iter().map(line).collect();
-        self.blocking_on(domain, move |runner, _| runner.audit.append(&lines)).await??;
-        Ok(())
+        Ok(self.blocking_on(domain, move |runner, _| runner.audit.append(&lines)).await??)
     }
 
     pub(super) async fn blocking_on<T: Send + 'static>(
@@ -307,15 +310,18 @@ impl Work<'_> {
             return Ok(postponed);
         }
         let key = new_key.and_then(|id| self.keys.iter().find(|key| key.public().id() == id).cloned());
-        let commit = move |runner: &Runner, _: &DomainName| {
+        let commit = move |runner: &Runner, domain: &DomainName| {
+            if let Err(error) = can_sign(&runner.store, domain, &manifest) {
+                return Ok(failed(&error));
+            }
             let keys: Vec<&PrivateKey> = key.iter().map(|key| &**key).collect();
-            runner.store.commit(&manifest, &keys)
+            match runner.store.commit(&manifest, &keys) {
+                Ok(written) => Ok(Outcome::Committed(Box::new(written))),
+                Err(StoreError::Conflict { .. }) => Ok(Outcome::Overtaken),
+                Err(error) => Err(error),
+            }
         };
-        match self.runner.blocking_on(self.domain, commit).await? {
-            Ok(written) => Ok(Outcome::Committed(Box::new(written))),
-            Err(StoreError::Conflict { .. }) => Ok(Outcome::Overtaken),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.runner.blocking_on(self.domain, commit).await??)
     }
 
     /// Publishes the private keys that a manifest destroys, where that is wanted; what keeps it from being committed.
@@ -336,10 +342,20 @@ impl Work<'_> {
     }
 
     async fn audit(&mut self, entries: Vec<Entry>) -> Result<Outcome, RunError> {
-        self.runner.write_down(self.domain, entries.clone()).await?;
-        self.done.extend(entries);
+        let appended = self.runner.write_down(self.domain, entries.clone()).await?;
+        // What was there already was told by the run that did it.
+        self.done.extend(appended.into_iter().filter_map(|place| entries.get(place).cloned()));
         Ok(Outcome::Done)
     }
+}
+
+/// Whether the private keys of those that are to begin to sign can be read. Nobody looked at their files since they were
+/// made, and what signs until now retires in the same commit.
+fn can_sign(store: &Directory, domain: &DomainName, manifest: &DomainManifest) -> Result<(), StoreError> {
+    let is_active = |binding: &Binding| binding.state.name() == StateName::Active;
+    let Some(before) = store.manifest(domain)? else { return Ok(()) };
+    let begins = |binding: &&Binding| is_active(binding) && !before.binding(&binding.selector).is_some_and(is_active);
+    manifest.bindings().iter().filter(begins).try_for_each(|binding| store.private_key(domain, binding).map(drop))
 }
 
 /// As the newest RSA key of the domain, where such are still made.

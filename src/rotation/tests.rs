@@ -10,7 +10,7 @@ use super::{Effect, Machine, Naming, Next, Outcome, Patrol, Refusal, RefusalKind
 use crate::dkim::{Algorithm, KeyRecord};
 use crate::lifecycle::tests::world::{Has, at, bound, domain, key, observed, selector};
 use crate::lifecycle::{
-    Automation, Evidence, Hand, Schedule, Silences, Standby, Witnessed, compromise, leave, violations,
+    Automation, Evidence, Hand, Schedule, Silences, Standby, WaitReason, Witnessed, compromise, leave, violations,
 };
 use crate::manifest::{Binding, Choice, DomainManifest, Meanwhile, RetirementWaits, StateName, Status};
 use crate::names::Selector;
@@ -332,6 +332,28 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => any::<u8>().prop_map(Deed::OperatorActivates),
         1 => (0..20_u8).prop_filter_map("rarely", |dice| (dice == 0).then_some(Deed::Leave)),
     ]
+}
+
+#[test]
+fn when_the_clock_was_set_one_run_pauses_and_says_so_and_the_next_goes_on() {
+    for by in [-366 * 86_400, 366 * 86_400] {
+        let mut world = World::new(&[Algorithm::RsaSha256], Standby::Always, Patrol::AllInUse);
+        world.run(Cut::Never).unwrap();
+        world.pass(400);
+        world.deed(&Deed::SetClock(by));
+        let states = |world: &World| {
+            let states = world.manifest.bindings().iter().map(|binding| binding.state.clone());
+            states.collect::<Vec<_>>()
+        };
+        let before = states(&world);
+        let paused = world.run(Cut::Never).unwrap();
+        assert_eq!(states(&world), before);
+        let is_clock = |wait: &crate::lifecycle::Wait| matches!(wait.reason, WaitReason::Clock { .. });
+        assert!(paused.plan.waits.iter().any(is_clock), "{:?}", paused.plan);
+        let after = world.run(Cut::Never).unwrap();
+        assert!(!after.plan.waits.iter().any(is_clock), "{:?}", after.plan);
+        assert_ne!(states(&world), before);
+    }
 }
 
 proptest! {

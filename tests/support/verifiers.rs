@@ -30,6 +30,13 @@ pub(crate) fn dkimpy(messages: &[PathBuf], records: &str) -> Vec<Vec<Signature>>
     with_script(&tools::own("venv/bin/python"), "verify.py", messages, records)
 }
 
+/// dkimpy, which asks the DNS of this machine (/etc/resolv.conf) for the keys.
+pub(crate) fn dkimpy_in_dns(messages: &[PathBuf]) -> Vec<Vec<Signature>> {
+    let script = tools::support_file("verify_in_dns.py");
+    let output = tools::run(Command::new(tools::own("venv/bin/python")).arg(script).args(messages));
+    parsed("verify_in_dns.py", &String::from_utf8_lossy(&output.stdout), messages.len())
+}
+
 /// Mail::DKIM: Debian 12's knows no Ed25519.
 pub(crate) fn mail_dkim(messages: &[PathBuf], records: &str) -> Vec<Vec<Signature>> {
     tools::installed(&["/usr/share/perl5/Mail/DKIM/Verifier.pm"], "libmail-dkim-perl");
@@ -76,8 +83,13 @@ fn with_script(interpreter: &Path, script: &str, messages: &[PathBuf], records: 
     let scratch = Scratch::new("verify");
     let records = scratch.write("records", records);
     let output = tools::run(Command::new(interpreter).arg(tools::support_file(script)).arg(&records).args(messages));
-    let mut results = vec![Vec::new(); messages.len()];
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
+    parsed(script, &String::from_utf8_lossy(&output.stdout), messages.len())
+}
+
+/// What the scripts print.
+fn parsed(script: &str, printed: &str, messages: usize) -> Vec<Vec<Signature>> {
+    let mut results = vec![Vec::new(); messages];
+    for line in printed.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
         let [number, selector, algorithm, outcome, reason] = columns[..] else { panic!("{script} said {line:?}") };
         results[number.parse::<usize>().unwrap()].push(Signature {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,13 +68,40 @@ pub(crate) fn runner(installation: Installation, servers: &[DnsServer], hands: H
     }))
 }
 
-/// Makes the state directory where it is missing.
+/// Makes the state directory where it is missing. Root makes it, and what lasts in it, for the owner of the key store, who
+/// runs rotation by timer and must be able to write there afterwards.
 pub(crate) fn make_state_directory(config: &Config) -> anyhow::Result<()> {
     let path = &config.rotation.state;
+    let is_missing = !path.exists();
     let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
     made.with_context(|| {
         format!("cannot make {}; set state in [rotation] to a directory that is yours", path.display())
-    })
+    })?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let not_given = || format!("cannot give {} to the owner of the key store", path.display());
+    if is_missing {
+        let store = fs::metadata(&config.keys.store).with_context(not_given)?;
+        std::os::unix::fs::chown(path, Some(store.uid()), Some(store.gid())).with_context(not_given)?;
+    }
+    let directory = fs::metadata(path).with_context(not_given)?;
+    for file in [audit_path(config), lock_path(config)] {
+        let mut options = fs::OpenOptions::new();
+        options.append(true).create_new(true).mode(0o640);
+        match options.open(&file) {
+            Ok(file) => std::os::unix::fs::fchown(&file, Some(directory.uid()), Some(directory.gid())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+        .with_context(|| format!("cannot make {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The lock of the one run at a time.
+pub(crate) fn lock_path(config: &Config) -> PathBuf {
+    config.rotation.state.join("rotate.lock")
 }
 
 fn audit_path(config: &Config) -> PathBuf {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Rotated, RotatedDomain};
 use crate::cli::output::WARN;
 use crate::keystore::{KeyStore, Listed};
-use crate::lifecycle::{Action, Observations, Plan, plan};
+use crate::lifecycle::{Action, ClockTrouble, Observations, Plan, WaitReason, plan};
 use crate::manifest::DomainManifest;
 use crate::names::DomainName;
 use crate::rotation::{Due, DueIndex, Finished, Patrol, Runner, Start, Wave, work_through};
@@ -73,8 +73,10 @@ pub(super) async fn real(runner: &Arc<Runner>, selection: Selection) -> anyhow::
         return Ok(Rotated { dry_run: false, total, due, halted: None, domains: Vec::new() });
     }
     let mut domains = Vec::new();
+    let mut paused: Option<ClockTrouble> = None;
     let halted = work_through(runner, waves, &runner.config.rotation.waves, |finished| {
         note(runner, &mut index, &finished);
+        paused = paused.or_else(|| clock_trouble(&finished));
         // Nothing to tell of most of a million domains: memory is bounded by those of which there is.
         if let Some(told) = RotatedDomain::of(&finished) {
             let is_worth_telling =
@@ -85,11 +87,23 @@ pub(super) async fn real(runner: &Arc<Runner>, selection: Selection) -> anyhow::
         }
     })
     .await;
+    if let Some(trouble) = paused {
+        anstream::eprintln!("{WARN}warning:{WARN:#} rotation pauses until the next run, for {trouble}");
+    }
     if let Err(error) = index.write(&runner.now()) {
         anstream::eprintln!("{WARN}warning:{WARN:#} {}", crate::finding::Chain(&error));
     }
     domains.sort_by(|one, other| one.domain.cmp(&other.domain));
     Ok(Rotated { dry_run: false, total, due, halted: halted.err().map(String::from), domains })
+}
+
+/// Why a domain's waits pause, if the clock was set.
+fn clock_trouble(finished: &Finished) -> Option<ClockTrouble> {
+    let waits = &finished.result.as_ref().ok()?.as_ref()?.summary.plan.waits;
+    waits.iter().find_map(|wait| match wait.reason {
+        WaitReason::Clock { trouble } => Some(trouble),
+        _ => None,
+    })
 }
 
 fn read_index(runner: &Runner) -> DueIndex {

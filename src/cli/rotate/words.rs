@@ -103,7 +103,7 @@ fn wait(wait: &Wait) -> WaitInWords {
         }
         WaitReason::Propagation { seen } => ("propagation", format!("every server has its record; {seen}")),
         WaitReason::Rounds { seen } => {
-            ("rounds", format!("it is seen again on every server; seen {seen} times so far"))
+            ("rounds", format!("it is seen again on every server; seen {} so far", times(*seen)))
         }
         WaitReason::Settle => ("settle", "caches have let go of what was there before".to_owned()),
         WaitReason::Resolvers { evidence } => ("resolvers", format!("resolvers say the same; {evidence}")),
@@ -117,7 +117,7 @@ fn wait(wait: &Wait) -> WaitInWords {
         WaitReason::Deletion => ("deletion", "no server has its record".to_owned()),
         WaitReason::Caches => ("caches", "no cache can hold its record".to_owned()),
         WaitReason::Held { evidence, .. } => ("held", format!("its record is as it should be, or gone: {evidence}")),
-        WaitReason::Clock { trouble } => ("clock", trouble.to_string()),
+        WaitReason::Clock { trouble } => ("clock", format!("the next run, for {trouble}")),
         WaitReason::Slot { algorithm, slots: 0 } => {
             ("slot", format!("the configuration has slots for {algorithm} keys: there are none in [[slots]]"))
         }
@@ -145,12 +145,16 @@ fn alarm(alarm: &Alarm) -> AlarmInWords {
     AlarmInWords { selector: alarm.selector.clone(), threat, until: alarm.until, detail }
 }
 
+fn times(number: u32) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
+}
+
 /// A time, and how far it is.
 pub(crate) fn when(until: Timestamp, now: Timestamp) -> String {
-    let left = SignedDuration::from_secs(until.duration_since(now).as_secs());
-    let minutes = left.as_mins().max(0);
+    let left = SignedDuration::from_secs(until.duration_since(now).as_secs()).max(SignedDuration::ZERO);
+    let minutes = left.as_mins();
     let far = match (minutes / (24 * 60), minutes / 60 % 24, minutes % 60) {
-        (0, 0, 0) => format!("in {} s", left.as_secs().max(0)),
+        (0, 0, 0) => format!("in {} s", left.as_secs()),
         (0, 0, minutes) => format!("in {minutes} min"),
         (0, hours, minutes) => format!("in {hours} h {minutes} min"),
         (days, hours, _) => format!("in {days} d {hours} h"),
