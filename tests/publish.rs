@@ -16,6 +16,8 @@ mod between;
 mod command;
 #[path = "publish/common.rs"]
 mod common;
+#[path = "publish/daemon.rs"]
+mod daemon;
 #[path = "publish/documented.rs"]
 mod documented;
 #[path = "publish/exec_hook.rs"]
