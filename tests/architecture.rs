@@ -232,6 +232,43 @@ fn crates_stay_in_their_homes() {
     assert!(violations.is_empty(), "\n{violations}");
 }
 
+/// What the daemon is made of, from its entry down: modules that it may use, and those that they may use.
+fn modules_of_the_daemon() -> BTreeSet<&'static str> {
+    let mut found = BTreeSet::from(["daemon"]);
+    loop {
+        let below = LAYERS.iter().filter(|(name, _)| found.contains(name)).flat_map(|(_, allowed)| allowed.iter());
+        let wider: BTreeSet<&str> = found.iter().chain(below).copied().collect();
+        if wider.len() == found.len() {
+            return found;
+        }
+        found = wider;
+    }
+}
+
+#[test]
+fn the_daemon_reads_no_secret_of_name_servers_and_changes_no_dns() {
+    let modules = modules_of_the_daemon();
+    assert!(modules.contains("keystore") && !modules.contains("dns") && !modules.contains("rotation"), "{modules:?}");
+    let mut violations = String::new();
+    for file in sources() {
+        let is_of_the_daemon = match file.module() {
+            Some(module) => modules.contains(module.as_str()),
+            None => file.path.ends_with("bin/waxseald.rs"),
+        };
+        // Where they are read is in `files`, which both programs use.
+        if !is_of_the_daemon || file.path == Path::new("src/files/secret.rs") {
+            continue;
+        }
+        for path in file.paths() {
+            let is_forbidden = path.contains("files::secret") || path.contains("credentials_directory");
+            if is_forbidden || path.contains("dns::publish") {
+                let _ = writeln!(violations, "{}: {path} is not for the daemon", file.path.display());
+            }
+        }
+    }
+    assert!(violations.is_empty(), "\n{violations}");
+}
+
 #[test]
 fn the_table_has_a_row_for_every_module() {
     let modules: BTreeSet<_> = sources().iter().filter_map(Source::module).collect();

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::config::SecretPlace;
 
 /// More than any secret has; a longer file is some other file.
-const MAX_OCTETS: u64 = 64 << 10;
+const MAX_OCTETS: u32 = 64 << 10;
 
 /// Octets that are never shown, and wiped when dropped.
 #[derive(Clone)]
@@ -100,11 +100,12 @@ pub fn read(place: &SecretPlace, credentials: Option<&Path>) -> Result<Secret, S
     if mode & 0o027 != 0 {
         return Err(SecretError::Exposed { path, mode });
     }
-    if metadata.size() > MAX_OCTETS {
+    if metadata.size() > MAX_OCTETS.into() {
         return Err(SecretError::NotASecret { path });
     }
-    let mut octets = Vec::with_capacity(usize::try_from(metadata.size()).unwrap_or(0));
-    file.take(MAX_OCTETS).read_to_end(&mut octets).map_err(failed)?;
+    // Reserved whole, for a buffer that grows leaves secrets behind.
+    let mut octets = Vec::with_capacity(MAX_OCTETS as usize);
+    file.take(MAX_OCTETS.into()).read_to_end(&mut octets).map_err(failed)?;
     let secret = Secret::new(octets);
     if secret.expose().is_empty() {
         return Err(SecretError::Empty { path });

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -9,24 +10,50 @@ use serde_json::Value;
 use crate::common::{LOOPBACK, SECRET, ZONE, txt_at};
 use crate::support::{Bind, Scratch, Statements, ZoneText, free_port, run};
 
-struct Host {
+pub(crate) struct Host {
     scratch: Scratch,
 }
 
 impl Host {
-    fn new(settings: &str) -> Self {
+    pub(crate) fn new(settings: &str) -> Self {
         let scratch = Scratch::new("publish");
         let host = Self { scratch };
         run(host.waxseal(&["init", "--yes", ZONE]).arg("--dir").arg(host.scratch.path()));
-        let secret = host.scratch.write("dns.secret", SECRET);
-        fs::set_permissions(secret, Permissions::from_mode(0o600)).unwrap();
-        let basis =
-            "version = 1\n[keys]\nstore = \"keys\"\n[dns]\nresolvers = [\"127.0.0.1:9\"]\ntimeout = \"500ms\"\n";
-        host.scratch.write("waxseal.toml", format!("{basis}{settings}"));
+        host.secret(SECRET);
+        host.configure(settings);
         host
     }
 
-    fn waxseal(&self, arguments: &[&str]) -> Command {
+    /// Another secret of the publisher.
+    pub(crate) fn secret(&self, secret: &str) {
+        self.write_secret(&self.scratch.join("dns.secret"), secret, 0o600);
+    }
+
+    pub(crate) fn write_secret(&self, path: &Path, secret: &str, mode: u32) {
+        let _ = fs::remove_file(path);
+        fs::write(path, secret).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Another configuration.
+    pub(crate) fn configure(&self, settings: &str) {
+        let basis = "version = 1\n[keys]\nstore = \"keys\"\n[dns]\nresolvers = [\"127.0.0.1:9\"]\ntimeout = \"500ms\"\n\
+             [rotation]\nstate = \"state\"\n";
+        self.scratch.write("waxseal.toml", format!("{basis}{settings}"));
+    }
+
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.scratch.folder(name)
+    }
+
+    /// The names of the keys' records, in the order of [`Self::states`].
+    pub(crate) fn names(&self) -> Vec<String> {
+        let planned = run(&mut self.waxseal(&["publish", ZONE, "--dry-run", "--format", "json"]));
+        let planned: Vec<Value> = serde_json::from_slice(&planned.stdout).unwrap();
+        planned.iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) fn waxseal(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
         command.args(["--color", "never"]).arg("--config").arg(self.scratch.join("waxseal.toml")).args(arguments);
         command.env_remove("CREDENTIALS_DIRECTORY");
@@ -37,7 +64,7 @@ impl Host {
         self.waxseal(&["publish", ZONE]).args(arguments).output().unwrap()
     }
 
-    fn states(&self) -> Vec<String> {
+    pub(crate) fn states(&self) -> Vec<String> {
         let listed = run(&mut self.waxseal(&["list", "--format", "json"]));
         let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
         listed.iter().map(|key| key["state"].as_str().unwrap().to_owned()).collect()
@@ -60,7 +87,7 @@ fn rfc2136(server: &str) -> String {
     )
 }
 
-fn text(output: &[u8]) -> String {
+pub(crate) fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 

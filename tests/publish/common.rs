@@ -84,7 +84,12 @@ pub(crate) fn absent(publisher: &dyn Publisher, record: &Record) -> Outcome {
 }
 
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    runtime().block_on(future)
+}
+
+/// One for several operations: connections are kept within one.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// The TXT records that a server has at a name.

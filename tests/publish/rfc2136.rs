@@ -18,9 +18,12 @@ use crate::common::{
 };
 use crate::support::{Bind, Knot, KnotSigning, Sections, Statements, ZoneText, free_port, installed};
 
-const OTHER_SECRET: &str = "YW5vdGhlciBzZWNyZXQgdGhhdCBpcyBub3QgdGhlIHNlcnZlcnM=";
+pub(crate) const OTHER_SECRET: &str = "YW5vdGhlciBzZWNyZXQgdGhhdCBpcyBub3QgdGhlIHNlcnZlcnM=";
 
-fn bind() -> Bind {
+const HASHES: [(&str, TsigHash); 3] =
+    [("waxseal-256", TsigHash::Sha256), ("waxseal-384", TsigHash::Sha384), ("waxseal-512", TsigHash::Sha512)];
+
+pub(crate) fn bind() -> Bind {
     let keys: String = ["256", "384", "512"]
         .iter()
         .map(|bits| format!("key \"waxseal-{bits}\" {{ algorithm hmac-sha{bits}; secret \"{SECRET}\"; }};\n"))
@@ -37,11 +40,11 @@ fn bind() -> Bind {
     Bind::start_with(&[zone], &[LOOPBACK], &statements)
 }
 
-fn key(name: &str, hash: TsigHash, secret: &str) -> TsigKey {
+pub(crate) fn key(name: &str, hash: TsigHash, secret: &str) -> TsigKey {
     TsigKey::new(name, hash, secret.as_bytes()).unwrap()
 }
 
-fn updater(server: SocketAddr, zone: Option<&str>, key: TsigKey) -> Rfc2136 {
+pub(crate) fn updater(server: SocketAddr, zone: Option<&str>, key: TsigKey) -> Rfc2136 {
     Rfc2136::new(Rfc2136Settings {
         server: server.into(),
         zone: zone.map(|zone| DomainName::parse(zone).unwrap()),
@@ -52,7 +55,7 @@ fn updater(server: SocketAddr, zone: Option<&str>, key: TsigKey) -> Rfc2136 {
 }
 
 /// As another administrator would: `nsupdate` with a key that may do anything.
-fn nsupdate(server: SocketAddr, commands: &str) {
+pub(crate) fn nsupdate(server: SocketAddr, commands: &str) {
     let program = installed(&["/usr/bin/nsupdate"], "bind9-dnsutils");
     let mut child = Command::new(program)
         .args(["-v", "-y", &format!("hmac-sha256:hand:{OTHER_SECRET}")])
@@ -72,20 +75,21 @@ fn by_hand(server: SocketAddr) -> impl Fn(&str, &[&str]) {
     }
 }
 
+/// What is left of [`does_what_it_must`].
+fn take_away_what_was_added(server: SocketAddr) {
+    nsupdate(server, &format!("update delete k2._domainkey.{ZONE}. TXT\nupdate delete k3._domainkey.{ZONE}. TXT"));
+}
+
 #[test]
 #[ignore = "needs BIND and nsupdate; tests/run-all installs them"]
 fn bind_is_updated_and_nothing_of_others_is_touched() {
     let bind = bind();
     let server = bind.servers()[0];
-    for (number, (name, hash)) in
-        [("waxseal-256", TsigHash::Sha256), ("waxseal-384", TsigHash::Sha384), ("waxseal-512", TsigHash::Sha512)]
-            .into_iter()
-            .enumerate()
-    {
+    for (number, (name, hash)) in HASHES.into_iter().enumerate() {
         let zone = (number == 1).then_some(ZONE);
         let publisher = updater(server, zone, key(name, hash, SECRET));
         does_what_it_must(&publisher, server, by_hand(server));
-        nsupdate(server, &format!("update delete k2._domainkey.{ZONE}. TXT\nupdate delete k3._domainkey.{ZONE}. TXT"));
+        take_away_what_was_added(server);
     }
 }
 
@@ -189,13 +193,17 @@ fn a_server_that_is_away_is_named() {
 #[test]
 #[ignore = "needs Knot and nsupdate; tests/run-all installs them"]
 fn knot_is_updated_and_nothing_of_others_is_touched() {
+    let keys: String = ["256", "384", "512"]
+        .iter()
+        .map(|bits| format!("  - id: waxseal-{bits}\n    algorithm: hmac-sha{bits}\n    secret: {SECRET}\n"))
+        .collect();
     for signing in [KnotSigning::Off, KnotSigning::On] {
         let sections = Sections {
             before_zones: format!(
-                "key:\n  - id: waxseal\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
+                "key:\n{keys}\
                  \x20 - id: hand\n    algorithm: hmac-sha256\n    secret: {OTHER_SECRET}\n\
-                 acl:\n  - id: waxseal\n    key: waxseal\n    action: update\n    update-type: [ TXT ]\n    \
-                 update-owner: name\n    update-owner-match: sub\n    \
+                 acl:\n  - id: waxseal\n    key: [ waxseal-256, waxseal-384, waxseal-512 ]\n    action: update\n    \
+                 update-type: [ TXT ]\n    update-owner: name\n    update-owner-match: sub\n    \
                  update-owner-name: [ _domainkey ]\n  - id: hand\n    key: hand\n    action: update\n"
             ),
             of_zones: "    acl: [ waxseal, hand ]\n".into(),
@@ -203,19 +211,34 @@ fn knot_is_updated_and_nothing_of_others_is_touched() {
         let zone = ZoneText::new(ZONE, &[LOOPBACK], "www IN A 192.0.2.1");
         let knot = Knot::start_with(&[zone], &[LOOPBACK], signing, &sections);
         let server = knot.servers()[0];
-        let publisher = updater(server, None, key("waxseal", TsigHash::Sha256, SECRET));
-        does_what_it_must(&publisher, server, by_hand(server));
+        for (name, hash) in HASHES {
+            let publisher = updater(server, None, key(name, hash, SECRET));
+            does_what_it_must(&publisher, server, by_hand(server));
+            take_away_what_was_added(server);
+        }
 
+        let publisher = updater(server, None, key("waxseal-256", TsigHash::Sha256, SECRET));
         let record = record("k1", 'A');
         let error = |publisher: &Rfc2136, record| wait(publisher_present(publisher, record)).unwrap_err();
-        let wrong_secret = updater(server, Some(ZONE), key("waxseal", TsigHash::Sha256, OTHER_SECRET));
-        assert_eq!(problem(&error(&wrong_secret, &record)), CredentialsProblem::WrongSecret);
+        for (name, hash) in HASHES {
+            let wrong_secret = updater(server, Some(ZONE), key(name, hash, OTHER_SECRET));
+            assert_eq!(problem(&error(&wrong_secret, &record)), CredentialsProblem::WrongSecret);
+        }
         let unknown = updater(server, None, key("nobody", TsigHash::Sha256, SECRET));
         assert_eq!(problem(&error(&unknown, &record)), CredentialsProblem::UnknownKey);
+        let hours_ago = Clock::Fixed(Clock::System.now() - SignedDuration::from_hours(2));
+        let late = Rfc2136::new(Rfc2136Settings {
+            server: server.into(),
+            zone: None,
+            key: key("waxseal-256", TsigHash::Sha256, SECRET),
+            timeout: Duration::from_secs(5),
+            clock: hours_ago,
+        });
+        assert!(matches!(problem(&error(&late, &record)), CredentialsProblem::Clock { .. }));
         let not_ours = waxseal::dns::publish::Record { name: format!("www.{ZONE}"), ..record.clone() };
         let refused = error(&publisher, &not_ours);
         assert!(matches!(refused, PublishError::Refused { .. } | PublishError::Credentials { .. }), "{refused:?}");
-        let elsewhere = updater(server, Some("test"), key("waxseal", TsigHash::Sha256, SECRET));
+        let elsewhere = updater(server, Some("test"), key("waxseal-256", TsigHash::Sha256, SECRET));
         let refused = error(&elsewhere, &record);
         assert!(matches!(refused, PublishError::Refused { .. }), "{refused:?}");
     }
@@ -229,7 +252,7 @@ fn publisher_present<'a>(
     publisher.present(record)
 }
 
-fn problem(error: &PublishError) -> CredentialsProblem {
+pub(crate) fn problem(error: &PublishError) -> CredentialsProblem {
     match error {
         PublishError::Credentials { problem, .. } => *problem,
         error => panic!("{error:?}"),

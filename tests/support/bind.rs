@@ -68,6 +68,16 @@ impl Bind {
 
     /// The same with statements of its own configuration, for zones that are updated.
     pub(crate) fn start_with(zones: &[ZoneText], addresses: &[IpAddr], statements: &Statements) -> Self {
+        Self::start_threaded(zones, addresses, statements, 1)
+    }
+
+    /// The same with so many threads; by itself it takes one for each core.
+    pub(crate) fn start_threaded(
+        zones: &[ZoneText],
+        addresses: &[IpAddr],
+        statements: &Statements,
+        threads: u32,
+    ) -> Self {
         let scratch = Scratch::new("bind");
         let folder = scratch.folder("zones");
         let mut clauses = String::new();
@@ -81,7 +91,7 @@ impl Bind {
             );
         }
         let apexes: Vec<&str> = zones.iter().map(|zone| zone.apex.as_str()).collect();
-        Self::launch(scratch, &apexes, addresses, &format!("{}\n{clauses}", statements.global))
+        Self::launch(scratch, &apexes, addresses, &format!("{}\n{clauses}", statements.global), threads)
     }
 
     /// Starts it as a secondary of the server at `primary`, which must allow it to transfer.
@@ -99,10 +109,10 @@ impl Bind {
                 primary.port()
             );
         }
-        Self::launch(scratch, apexes, addresses, &clauses)
+        Self::launch(scratch, apexes, addresses, &clauses, 1)
     }
 
-    fn launch(scratch: Scratch, apexes: &[&str], addresses: &[IpAddr], statements: &str) -> Self {
+    fn launch(scratch: Scratch, apexes: &[&str], addresses: &[IpAddr], statements: &str, threads: u32) -> Self {
         let program = tools::installed(&["/usr/sbin/named"], "bind9");
         let folder = scratch.folder("zones");
         let port = free_port();
@@ -122,7 +132,7 @@ impl Bind {
         );
         let configuration = scratch.write("named.conf", configuration);
         let mut daemon = Server::start(
-            Command::new(program).args(["-g", "-n", "1", "-c"]).arg(configuration),
+            Command::new(program).args(["-g", "-n", &threads.to_string(), "-c"]).arg(configuration),
             &scratch.join("named.log"),
         );
         let servers: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();

@@ -52,6 +52,6 @@ pub(crate) use scratch::{Scratch, eventually, free_port};
 pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
 pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
-pub(crate) use tools::{installed, own, run};
+pub(crate) use tools::{installed, need_root, own, run};
 pub(crate) use verifiers::{Outcome, Signature, dkimpy, dkimpy_in_dns, mail_dkim, opendkim};
 pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};

@@ -40,7 +40,7 @@ impl PowerDns {
         scratch.write(
             "pdns.conf",
             format!(
-                "launch=gsqlite3\ngsqlite3-database={database}\nlocal-address=127.0.0.1\nlocal-port={port}\n\
+                "launch=gsqlite3\ngsqlite3-database={database}\ngsqlite3-dnssec=yes\nlocal-address=127.0.0.1\nlocal-port={port}\n\
                  api=yes\napi-key={key}\nwebserver=yes\nwebserver-address=127.0.0.1\nwebserver-port={api_port}\n\
                  webserver-allow-from=127.0.0.1\nsocket-dir={folder}\ndaemon=no\nguardian=no\n\
                  dnsupdate=yes\nallow-dnsupdate-from=127.0.0.0/8\ncache-ttl=0\nquery-cache-ttl=0\nnegquery-cache-ttl=0\n",
@@ -72,6 +72,11 @@ impl PowerDns {
     /// Where its API is.
     pub(crate) fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api_port)
+    }
+
+    /// Runs `pdnsutil` as an administrator would: `secure-zone`, for example.
+    pub(crate) fn util(&self, arguments: &[&str]) {
+        pdnsutil(&self.scratch, arguments);
     }
 
     /// Adds a record as an administrator would; `name` is complete.

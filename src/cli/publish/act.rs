@@ -57,18 +57,25 @@ impl fmt::Display for Act {
     }
 }
 
-/// Publishes them, some at a time; what came of each, in their order.
+/// Publishes them, so many side by side; what came of each, in their order.
 pub(super) async fn publish_all(tasks: &[Task], side_by_side: NonZeroUsize) -> Vec<(Act, String)> {
-    let mut outcomes = Vec::with_capacity(tasks.len());
-    for some in tasks.chunks(side_by_side.get()) {
-        let mut running = JoinSet::new();
-        for (index, task) in some.iter().enumerate() {
-            let (publisher, record) = (Arc::clone(&task.publisher), task.record.clone());
-            running.spawn(async move { (index, publish(&*publisher, &record).await) });
+    let mut running = JoinSet::new();
+    // For one that ended before its work was done; none does.
+    let mut outcomes = vec![(Act::Failed, "it was cut off; try again".to_owned()); tasks.len()];
+    for (index, task) in tasks.iter().enumerate() {
+        // One that takes long holds up nobody but itself.
+        if running.len() == side_by_side.get()
+            && let Some(Ok((index, outcome))) = running.join_next().await
+        {
+            outcomes[index] = outcome;
         }
-        let mut done = running.join_all().await;
-        done.sort_by_key(|(index, _)| *index);
-        outcomes.extend(done.into_iter().map(|(_, outcome)| outcome));
+        let (publisher, record) = (Arc::clone(&task.publisher), task.record.clone());
+        running.spawn(async move { (index, publish(&*publisher, &record).await) });
+    }
+    while let Some(finished) = running.join_next().await {
+        if let Ok((index, outcome)) = finished {
+            outcomes[index] = outcome;
+        }
     }
     outcomes
 }

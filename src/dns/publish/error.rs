@@ -226,6 +226,8 @@ pub enum CredentialsProblem {
     Truncated,
     /// Another error than these.
     Other(u16),
+    /// NOTAUTH to a question, without a signature: PowerDNS says no more of a wrong key, secret or clock.
+    NotSaid,
     /// Its answer bears no signature; it was not believed.
     Unsigned,
     /// Its answer bears a signature that does not fit; it was not believed.
@@ -251,6 +253,9 @@ impl fmt::Display for CredentialsProblem {
             Self::Clock { ahead: None } => f.write_str("the clocks differ (BADTIME); set them by NTP"),
             Self::Truncated => f.write_str("it wants longer message authentication codes (BADTRUNC)"),
             Self::Other(code) => write!(f, "it reports TSIG error {code}"),
+            Self::NotSaid => f.write_str(
+                "it takes nothing that is signed with it, and does not say why (NOTAUTH); check `key_name`, `algorithm` and the publisher's secret, and that the clocks agree",
+            ),
             Self::Unsigned => f.write_str("its answer is not signed, and is not believed"),
             Self::Forged => f.write_str("its answer is not signed with this key, and is not believed"),
         }
@@ -277,13 +282,20 @@ pub enum Refusal {
     Unsettled,
 }
 
+impl Refusal {
+    /// Whether it can come of an update that was sent for another zone than the one which the name is in.
+    pub(super) fn may_mean_another_zone(self) -> bool {
+        matches!(self, Self::Refused | Self::NotAuthoritative | Self::NotInZone)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str(
                 "REFUSED; allow the key to change TXT records there (BIND: update-policy, Knot: acl, PowerDNS: allow-dnsupdate-from)",
             ),
-            Self::NotAuthoritative => f.write_str("NOTAUTH, it is not authoritative for the zone; check `zone` and `server` of the publisher"),
+            Self::NotAuthoritative => f.write_str("NOTAUTH, it is not authoritative for the zone; check `zone` and `server` of the publisher (PowerDNS says the same of a wrong key or clock)"),
             Self::NotInZone => f.write_str("NOTZONE, the name is not in the zone; check `zone` of the publisher"),
             Self::ServerFailure => f.write_str("SERVFAIL; see its log"),
             Self::NotImplemented => f.write_str("it does not take updates (FORMERR or NOTIMP)"),

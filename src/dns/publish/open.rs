@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ExecHook, Manual, PowerDns, Publisher, Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError, ZoneInclude};
+use super::{
+    ExecHook, Manual, PowerDns, PowerDnsSettings, Publisher, Rfc2136, Rfc2136Settings, TsigKey, TsigKeyError,
+    ZoneInclude,
+};
 use crate::clock::Clock;
 use crate::config::{self, PublishingMethod};
 use crate::files::secret::Secret;
@@ -46,7 +49,8 @@ pub fn open(
             Arc::new(Rfc2136::new(Rfc2136Settings { server, zone, key, timeout, clock }))
         }
         PublishingMethod::PowerDns { api_url, zone, .. } => {
-            Arc::new(PowerDns { api: api_url, zone, key: secret()?.clone(), timeout })
+            let key = secret()?.clone();
+            Arc::new(PowerDns::new(PowerDnsSettings { api: api_url, zone, key, timeout }))
         }
         PublishingMethod::ZoneInclude { path, zone, reload, server } => {
             Arc::new(ZoneInclude { path, zone, reload, server, timeout })

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use hickory_resolver::proto::rr::Name;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
@@ -13,11 +14,13 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::stream::connect;
-use super::{Outcome, PublishError, Publisher, Publishing, Record, Standing};
+use super::zones::{Source, Zones};
+use super::{Operation, Outcome, PublishError, Publisher, Publishing, Record, Standing};
 use crate::config::ApiUrl;
 use crate::dns::name::{absolute, plain};
 use crate::files::secret::Secret;
@@ -27,66 +30,101 @@ use crate::observation::{Txt, presentation};
 /// Octets of an answer. Before 4.6, PowerDNS answers with the whole zone.
 const MOST_OCTETS: usize = 64 << 20;
 
+/// Requests that are under way at once. PowerDNS has a thread for each.
+const MOST_REQUESTS: usize = 16;
+
 /// Changes records by PowerDNS' API.
-#[derive(Debug, Clone)]
+///
+/// Each request has a connection of its own, since PowerDNS closes it with its answer. Zones that were found are remembered
+/// for 5 minutes, or until the API does not know one any more.
+#[derive(Debug)]
 pub struct PowerDns {
+    settings: PowerDnsSettings,
+    requests: Semaphore,
+    /// PowerDNS' ids of zones.
+    zones: Zones<String>,
+}
+
+/// Where the API is and how to use it.
+#[derive(Debug, Clone)]
+pub struct PowerDnsSettings {
     /// Where it listens.
     pub api: ApiUrl,
     /// The zone; without one, the API is asked.
     pub zone: Option<DomainName>,
-    /// X-API-Key.
+    /// X-API-Key. Wiped when dropped, but for the copy in each request: hyper's header values are not.
     pub key: Secret,
     /// How long each request may take.
     pub timeout: Duration,
 }
 
 impl PowerDns {
-    async fn add(&self, record: &Record) -> Result<Outcome, PublishError> {
-        let place = self.place(record).await?;
-        let found = self.read(&place).await?;
+    /// A publisher that has asked nothing yet.
+    pub fn new(settings: PowerDnsSettings) -> Self {
+        Self { settings, requests: Semaphore::new(MOST_REQUESTS), zones: Zones::new() }
+    }
+
+    async fn perform(&self, operation: Operation<'_>) -> Result<Outcome, PublishError> {
+        let (place, source) = self.place(operation.record()).await?;
+        match self.perform_at(&place, operation).await {
+            // The API does not know the zone any more, so that nothing was changed.
+            Err(PublishError::Api { status: 404 | 422, .. }) if source == Source::Remembered => {
+                self.zones.forget(&place.name);
+                let (place, _) = self.place(operation.record()).await?;
+                self.perform_at(&place, operation).await
+            }
+            result => result,
+        }
+    }
+
+    async fn perform_at(&self, place: &Place, operation: Operation<'_>) -> Result<Outcome, PublishError> {
+        match operation {
+            Operation::Present(record) => self.add(place, record).await,
+            Operation::Replace { old, new } => self.swap(place, old, new).await,
+            Operation::Absent(record) => self.remove(place, record).await,
+        }
+    }
+
+    async fn add(&self, place: &Place, record: &Record) -> Result<Outcome, PublishError> {
+        let found = self.read(place).await?;
         if found.is_only(record) {
             return Ok(Outcome::AlreadySo);
         }
         if found.standing != Standing::Nothing {
             return Ok(Outcome::Conflict(found.standing));
         }
-        self.write(&place, record.ttl, vec![record.quoted()]).await?;
-        self.read_back(&place, |found| found.is_only(record)).await
+        self.write(place, record.ttl, vec![record.quoted()]).await?;
+        self.read_back(place, |found| found.is_only(record)).await
     }
 
-    async fn swap(&self, old: &Record, new: &Record) -> Result<Outcome, PublishError> {
-        let place = self.place(old).await?;
-        let found = self.read(&place).await?;
+    async fn swap(&self, place: &Place, old: &Record, new: &Record) -> Result<Outcome, PublishError> {
+        let found = self.read(place).await?;
         if found.is_only(new) {
             return Ok(Outcome::AlreadySo);
         }
         if !found.is_only(old) {
             return Ok(Outcome::Conflict(found.standing));
         }
-        self.write(&place, new.ttl, vec![new.quoted()]).await?;
-        self.read_back(&place, |found| found.is_only(new)).await
+        self.write(place, new.ttl, vec![new.quoted()]).await?;
+        self.read_back(place, |found| found.is_only(new)).await
     }
 
-    async fn remove(&self, record: &Record) -> Result<Outcome, PublishError> {
-        let place = self.place(record).await?;
-        let found = self.read(&place).await?;
+    async fn remove(&self, place: &Place, record: &Record) -> Result<Outcome, PublishError> {
+        let found = self.read(place).await?;
         let Standing::Txt(records) = &found.standing else {
             return Ok(match found.standing {
                 Standing::Nothing => Outcome::AlreadySo,
                 standing => Outcome::Conflict(standing),
             });
         };
-        if !records.iter().any(|standing| record.has_value_of(standing)) {
+        if found.has_disabled || !records.iter().any(|standing| record.has_value_of(standing)) {
             return Ok(Outcome::Conflict(found.standing));
         }
         // Those of others are written again as they were.
         let others = records.iter().zip(&found.contents).filter(|(standing, _)| !record.has_value_of(standing));
         let others: Vec<String> = others.map(|(_, content)| content.clone()).collect();
-        if found.has_disabled {
-            return Ok(Outcome::Conflict(found.standing));
-        }
-        self.write(&place, records.first().map_or(record.ttl, |first| first.ttl), others).await?;
-        self.read_back(&place, |found| match &found.standing {
+        self.write(place, records.first().map_or(record.ttl, |first| first.ttl), others).await?;
+        self.read_back(place, |found| match &found.standing {
             Standing::Txt(records) => !records.iter().any(|standing| record.has_value_of(standing)),
             _ => true,
         })
@@ -99,13 +137,17 @@ impl PowerDns {
     }
 
     /// The zone that the record is in, by PowerDNS' id for it.
-    async fn place(&self, record: &Record) -> Result<Place, PublishError> {
+    async fn place(&self, record: &Record) -> Result<(Place, Source), PublishError> {
+        let PowerDnsSettings { api, zone, .. } = &self.settings;
         let is_plain = |name: &str| name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet));
         let Some(name) = absolute(&record.name).filter(|_| is_plain(&record.name)) else {
             return Err(PublishError::Name { name: presentation(record.name.as_bytes()) });
         };
+        if let Some(zone_id) = self.zones.of(&name, Instant::now()) {
+            return Ok((Place { zone_id, name }, Source::Remembered));
+        }
         let mut candidates = Vec::new();
-        match &self.zone {
+        match zone {
             Some(zone) if absolute(zone.as_str()).is_some_and(|apex| apex.zone_of(&name)) => {
                 candidates.push(zone.to_string());
             }
@@ -123,17 +165,19 @@ impl PowerDns {
             let zones: Vec<ZoneEntry> = self.decode(&self.call(Method::GET, &target, None).await?)?;
             let same = |zone: &ZoneEntry| zone.name.trim_end_matches('.').eq_ignore_ascii_case(&candidate);
             if let Some(zone) = zones.into_iter().find(same) {
-                return Ok(Place { zone_id: zone.id, name: format!("{}.", plain(&name)) });
+                self.zones.remember(&name, &zone.id, Instant::now());
+                return Ok((Place { zone_id: zone.id, name }, Source::Certain));
             }
         }
-        Err(PublishError::NoZone { server: self.api.to_string(), name: plain(&name) })
+        Err(PublishError::NoZone { server: api.to_string(), name: plain(&name) })
     }
 
     async fn read(&self, place: &Place) -> Result<Found, PublishError> {
-        let target = format!("/zones/{}?rrset_name={}", place.zone_id, place.name);
+        let name = place.owner();
+        let target = format!("/zones/{}?rrset_name={name}", place.zone_id);
         let zone: Zone = self.decode(&self.call(Method::GET, &target, None).await?)?;
         let mut rrsets = zone.rrsets;
-        rrsets.retain(|rrset| rrset.name.eq_ignore_ascii_case(&place.name) && !rrset.records.is_empty());
+        rrsets.retain(|rrset| rrset.name.eq_ignore_ascii_case(&name) && !rrset.records.is_empty());
         let mut found = Found { standing: Standing::Nothing, contents: Vec::new(), has_disabled: false };
         if let Some(alias) = rrsets.iter().find(|rrset| rrset.rr_type == "CNAME") {
             let target =
@@ -152,12 +196,13 @@ impl PowerDns {
 
     /// Makes these the TXT records at the name.
     async fn write(&self, place: &Place, ttl: u32, contents: Vec<String>) -> Result<(), PublishError> {
+        let name = place.owner();
         let rrset = if contents.is_empty() {
-            json!({ "name": place.name, "type": "TXT", "changetype": "DELETE" })
+            json!({ "name": name, "type": "TXT", "changetype": "DELETE" })
         } else {
             let record = |content| json!({ "content": content, "disabled": false });
             let records: Vec<_> = contents.into_iter().map(record).collect();
-            json!({ "name": place.name, "type": "TXT", "ttl": ttl, "changetype": "REPLACE", "records": records })
+            json!({ "name": name, "type": "TXT", "ttl": ttl, "changetype": "REPLACE", "records": records })
         };
         let body = json!({ "rrsets": [rrset] }).to_string();
         self.call(Method::PATCH, &format!("/zones/{}", place.zone_id), Some(body)).await.map(drop)
@@ -165,21 +210,23 @@ impl PowerDns {
 
     /// The body of a good answer.
     async fn call(&self, method: Method, target: &str, body: Option<String>) -> Result<Bytes, PublishError> {
+        // An error would mean that the semaphore was closed, which nobody does.
+        let _place = self.requests.acquire().await.ok();
         let exchange = self.exchange(method, target, body);
-        let Ok(answer) = timeout(self.timeout, exchange).await else {
-            return Err(PublishError::Timeout { server: self.api.to_string(), after: self.timeout });
+        let Ok(answer) = timeout(self.settings.timeout, exchange).await else {
+            return Err(PublishError::Timeout { server: self.settings.api.to_string(), after: self.settings.timeout });
         };
         let (status, body) = answer?;
         match status {
             status if status.is_success() => Ok(body),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(PublishError::ApiKey { server: self.api.to_string(), status: status.as_u16() })
+                Err(PublishError::ApiKey { server: self.settings.api.to_string(), status: status.as_u16() })
             }
             status => {
                 let said = serde_json::from_slice::<ApiError>(&body).map(|error| error.error.into_bytes());
                 let said = said.unwrap_or_else(|_| body.to_vec());
                 let message = presentation(&said[..said.len().min(300)]);
-                Err(PublishError::Api { server: self.api.to_string(), status: status.as_u16(), message })
+                Err(PublishError::Api { server: self.settings.api.to_string(), status: status.as_u16(), message })
             }
         }
     }
@@ -190,8 +237,9 @@ impl PowerDns {
         target: &str,
         body: Option<String>,
     ) -> Result<(StatusCode, Bytes), PublishError> {
-        let server = self.api.to_string();
-        let stream = connect(&self.api.host, self.api.port, &server, self.timeout).await?;
+        let PowerDnsSettings { api, key, timeout, .. } = &self.settings;
+        let server = api.to_string();
+        let stream = connect(&api.host, api.port, &server, *timeout).await?;
         let http = |source| PublishError::Http { server: server.clone(), source };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
@@ -199,14 +247,14 @@ impl PowerDns {
         let mut driver = JoinSet::new();
         driver.spawn(connection);
         let malformed = |detail: String| PublishError::Malformed { server: server.clone(), detail };
-        let Ok(mut key) = HeaderValue::from_bytes(self.key.expose()) else {
+        let Ok(mut key) = HeaderValue::from_bytes(key.expose()) else {
             return Err(PublishError::ApiKey { server: server.clone(), status: 0 });
         };
         key.set_sensitive(true);
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}/api/v1/servers/localhost{target}", self.api.path))
-            .header(HOST, self.api.authority())
+            .uri(format!("{}/api/v1/servers/localhost{target}", api.path))
+            .header(HOST, api.authority())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
             .header("X-API-Key", key)
@@ -220,30 +268,38 @@ impl PowerDns {
     }
 
     fn decode<'b, T: Deserialize<'b>>(&self, body: &'b [u8]) -> Result<T, PublishError> {
-        serde_json::from_slice(body)
-            .map_err(|error| PublishError::Malformed { server: self.api.to_string(), detail: error.to_string() })
+        serde_json::from_slice(body).map_err(|error| PublishError::Malformed {
+            server: self.settings.api.to_string(),
+            detail: error.to_string(),
+        })
     }
 }
 
 impl Publisher for PowerDns {
     fn present<'a>(&'a self, record: &'a Record) -> Publishing<'a> {
-        Box::pin(self.add(record))
+        Box::pin(self.perform(Operation::Present(record)))
     }
 
     fn replace<'a>(&'a self, old: &'a Record, new: &'a Record) -> Publishing<'a> {
-        Box::pin(self.swap(old, new))
+        Box::pin(self.perform(Operation::Replace { old, new }))
     }
 
     fn absent<'a>(&'a self, record: &'a Record) -> Publishing<'a> {
-        Box::pin(self.remove(record))
+        Box::pin(self.perform(Operation::Absent(record)))
     }
 }
 
 /// A name in a zone.
 struct Place {
     zone_id: String,
-    /// With the final dot.
-    name: String,
+    name: Name,
+}
+
+impl Place {
+    /// The name, with the final dot.
+    fn owner(&self) -> String {
+        format!("{}.", plain(&self.name))
+    }
 }
 
 /// What the API has at a name.

@@ -25,6 +25,23 @@ pub trait Publisher: fmt::Debug + Send + Sync {
     fn absent<'a>(&'a self, record: &'a Record) -> Publishing<'a>;
 }
 
+/// What a publisher is to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operation<'a> {
+    Present(&'a Record),
+    Replace { old: &'a Record, new: &'a Record },
+    Absent(&'a Record),
+}
+
+impl<'a> Operation<'a> {
+    /// The record that is to be there, or go, or the one that stands; they have one name.
+    pub(super) fn record(self) -> &'a Record {
+        match self {
+            Self::Present(record) | Self::Replace { old: record, .. } | Self::Absent(record) => record,
+        }
+    }
+}
+
 /// A TXT record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::PublishError;
 use crate::config::NameServer;
 
-/// A connection to a server. It lasts for one operation.
+/// A connection to a server.
 pub(super) struct Stream {
     stream: TcpStream,
     server: String,
@@ -23,11 +23,6 @@ impl Stream {
         let name = server.to_string();
         let stream = connect(&server.host, server.port, &name, timeout).await?;
         Ok(Self { stream, server: name, timeout })
-    }
-
-    /// The server, for messages.
-    pub(super) fn server(&self) -> &str {
-        &self.server
     }
 
     /// Sends a message and gives the next one that comes.
@@ -48,6 +43,17 @@ impl Stream {
             Ok(Err(source)) => Err(PublishError::Connection { server: self.server.clone(), source }),
             Err(_) => Err(PublishError::Timeout { server: self.server.clone(), after: self.timeout }),
         }
+    }
+
+    /// Whether it is open and nothing has come unasked, as far as is known here; the server may close it at any time.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    #[cfg(test)]
+    pub(super) async fn wait_until_readable(&self) {
+        self.stream.readable().await.unwrap();
     }
 
     pub(super) fn malformed(&self, detail: String) -> PublishError {

@@ -11,6 +11,9 @@
 //!
 //! The server checks the prerequisites and makes the change in one step: nothing can come between. No answer is believed
 //! before its signature is verified, except refusals, which some servers send unsigned.
+//!
+//! Connections are kept for the next operation, and zones remembered: many domains at once are published as fast as the server
+//! writes.
 
 mod connection;
 mod tsig;

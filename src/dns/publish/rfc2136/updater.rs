@@ -5,7 +5,11 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use super::super::{Outcome, PublishError, Publisher, Publishing, Record, Refusal, Standing};
+use tokio::time::Instant;
+
+use super::super::pool::Pool;
+use super::super::zones::{Source, Zones};
+use super::super::{Operation, Outcome, PublishError, Publisher, Publishing, Record, Refusal, Standing};
 use super::connection::Connection;
 use super::tsig::TsigKey;
 use super::update;
@@ -20,9 +24,14 @@ use crate::observation::Txt;
 const ATTEMPTS: u32 = 3;
 
 /// Changes records by dynamic update on a primary name server.
-#[derive(Debug, Clone)]
+///
+/// Connections are kept for some seconds and used again, 16 at most; further operations wait for one of them. Zones that were
+/// found are remembered for 5 minutes, or until the server refuses an update of one.
+#[derive(Debug)]
 pub struct Rfc2136 {
     settings: Rfc2136Settings,
+    pool: Pool,
+    zones: Zones<Name>,
 }
 
 /// Where and how to send updates.
@@ -43,94 +52,74 @@ pub struct Rfc2136Settings {
 impl Rfc2136 {
     /// A publisher that has not connected yet.
     pub fn new(settings: Rfc2136Settings) -> Self {
-        Self { settings }
+        Self { settings, pool: Pool::new(), zones: Zones::new() }
     }
 
-    async fn add(&self, record: &Record) -> Result<Outcome, PublishError> {
-        let mut session = self.open(record).await?;
-        for _ in 0..ATTEMPTS {
-            let add = update::add(&session.zone, &session.name, record.ttl, update::own_rdata(record));
-            if session.update(add).await? == Prerequisites::Met {
-                return Ok(Outcome::Done);
+    async fn perform(&self, operation: Operation<'_>) -> Result<Outcome, PublishError> {
+        let mut session = self.open(operation.record()).await?;
+        match session.perform(operation).await {
+            Err(PublishError::Refused { refusal, .. })
+                if session.zone_from == Source::Remembered && refusal.may_mean_another_zone() =>
+            {
+                // Refused, so that nothing was changed. Perhaps there is another zone by now.
+                self.zones.forget(&session.name);
+                session.zone = self.discover(&mut session.connection, &session.name).await?;
+                session.zone_from = Source::Certain;
+                session.perform(operation).await
             }
-            match session.standing().await? {
-                // Gone in the meantime.
-                Standing::Nothing => {}
-                Standing::Txt(records) if is_only(&records, record) => return Ok(Outcome::AlreadySo),
-                standing => return Ok(Outcome::Conflict(standing)),
-            }
+            result => result,
         }
-        Err(session.unsettled())
-    }
-
-    async fn swap(&self, old: &Record, new: &Record) -> Result<Outcome, PublishError> {
-        let mut session = self.open(old).await?;
-        let mut old_rdata = update::own_rdata(old);
-        for _ in 0..ATTEMPTS {
-            let swap = update::swap(&session.zone, &session.name, old_rdata, new.ttl, update::own_rdata(new));
-            if session.update(swap).await? == Prerequisites::Met {
-                return Ok(Outcome::Done);
-            }
-            match session.standing().await? {
-                Standing::Txt(records) if is_only(&records, new) => return Ok(Outcome::AlreadySo),
-                Standing::Txt(records) if is_only(&records, old) => old_rdata = strings_of(&records, old),
-                standing => return Ok(Outcome::Conflict(standing)),
-            }
-        }
-        Err(session.unsettled())
-    }
-
-    async fn remove(&self, record: &Record) -> Result<Outcome, PublishError> {
-        let mut session = self.open(record).await?;
-        let mut message = update::remove(&session.zone, &session.name, update::own_rdata(record));
-        for _ in 0..ATTEMPTS {
-            if session.update(message).await? == Prerequisites::Met {
-                return Ok(Outcome::Done);
-            }
-            message = match session.standing().await? {
-                Standing::Nothing => return Ok(Outcome::AlreadySo),
-                Standing::Txt(records) if is_only(&records, record) => {
-                    update::remove(&session.zone, &session.name, strings_of(&records, record))
-                }
-                Standing::Txt(records) if records.iter().any(|standing| record.has_value_of(standing)) => {
-                    update::remove_among_others(&session.zone, &session.name, strings_of(&records, record))
-                }
-                standing => return Ok(Outcome::Conflict(standing)),
-            };
-        }
-        Err(session.unsettled())
     }
 
     async fn open(&self, record: &Record) -> Result<Session<'_>, PublishError> {
         let Some(name) = absolute(&record.name) else { return Err(PublishError::Name { name: record.name.clone() }) };
-        let Rfc2136Settings { server, zone, key, timeout, clock } = &self.settings;
-        let given = match zone {
+        let given = match &self.settings.zone {
             Some(zone) => match absolute(zone.as_str()) {
                 Some(apex) if apex.zone_of(&name) => Some(apex),
                 _ => return Err(PublishError::OutsideZone { name: plain(&name), zone: zone.to_string() }),
             },
             None => None,
         };
-        let mut connection = Connection::open(server, key, *clock, *timeout).await?;
-        let zone = match given {
-            Some(apex) => apex,
-            None => discover(&mut connection, &name).await?,
+        let mut connection = Connection::new(&self.settings, &self.pool).await;
+        let (zone, zone_from) = match (given, self.zones.of(&name, Instant::now())) {
+            (Some(apex), _) => (apex, Source::Certain),
+            (None, Some(apex)) => (apex, Source::Remembered),
+            (None, None) => (self.discover(&mut connection, &name).await?, Source::Certain),
         };
-        Ok(Session { connection, zone, name })
+        Ok(Session { connection, zone, zone_from, name })
+    }
+
+    /// The zone that a name is in, as the server sees it: the owner of the SOA record that it gives for the name's parent.
+    /// The name itself may be an alias.
+    async fn discover(&self, connection: &mut Connection<'_>, name: &Name) -> Result<Name, PublishError> {
+        let mut asked = name.base_name();
+        while !asked.is_root() {
+            let answer = connection.ask(update::question(&asked, RecordType::SOA)).await?;
+            let records = if answer.answers.is_empty() { &answer.authorities } else { &answer.answers };
+            if answer.metadata.authoritative
+                && let Some((apex, _)) = soa_of(records)
+                && apex.zone_of(&asked)
+            {
+                self.zones.remember(name, &apex, Instant::now());
+                return Ok(apex);
+            }
+            asked = asked.base_name();
+        }
+        Err(PublishError::NoZone { server: connection.server(), name: plain(name) })
     }
 }
 
 impl Publisher for Rfc2136 {
     fn present<'a>(&'a self, record: &'a Record) -> Publishing<'a> {
-        Box::pin(self.add(record))
+        Box::pin(self.perform(Operation::Present(record)))
     }
 
     fn replace<'a>(&'a self, old: &'a Record, new: &'a Record) -> Publishing<'a> {
-        Box::pin(self.swap(old, new))
+        Box::pin(self.perform(Operation::Replace { old, new }))
     }
 
     fn absent<'a>(&'a self, record: &'a Record) -> Publishing<'a> {
-        Box::pin(self.remove(record))
+        Box::pin(self.perform(Operation::Absent(record)))
     }
 }
 
@@ -138,6 +127,7 @@ impl Publisher for Rfc2136 {
 struct Session<'a> {
     connection: Connection<'a>,
     zone: Name,
+    zone_from: Source,
     name: Name,
 }
 
@@ -149,6 +139,66 @@ enum Prerequisites {
 }
 
 impl Session<'_> {
+    async fn perform(&mut self, operation: Operation<'_>) -> Result<Outcome, PublishError> {
+        match operation {
+            Operation::Present(record) => self.add(record).await,
+            Operation::Replace { old, new } => self.swap(old, new).await,
+            Operation::Absent(record) => self.remove(record).await,
+        }
+    }
+
+    async fn add(&mut self, record: &Record) -> Result<Outcome, PublishError> {
+        for _ in 0..ATTEMPTS {
+            let add = update::add(&self.zone, &self.name, record.ttl, update::own_rdata(record));
+            if self.update(add).await? == Prerequisites::Met {
+                return Ok(Outcome::Done);
+            }
+            match self.standing().await? {
+                // Gone in the meantime.
+                Standing::Nothing => {}
+                Standing::Txt(records) if is_only(&records, record) => return Ok(Outcome::AlreadySo),
+                standing => return Ok(Outcome::Conflict(standing)),
+            }
+        }
+        Err(self.unsettled())
+    }
+
+    async fn swap(&mut self, old: &Record, new: &Record) -> Result<Outcome, PublishError> {
+        let mut old_rdata = update::own_rdata(old);
+        for _ in 0..ATTEMPTS {
+            let swap = update::swap(&self.zone, &self.name, old_rdata, new.ttl, update::own_rdata(new));
+            if self.update(swap).await? == Prerequisites::Met {
+                return Ok(Outcome::Done);
+            }
+            match self.standing().await? {
+                Standing::Txt(records) if is_only(&records, new) => return Ok(Outcome::AlreadySo),
+                Standing::Txt(records) if is_only(&records, old) => old_rdata = strings_of(&records, old),
+                standing => return Ok(Outcome::Conflict(standing)),
+            }
+        }
+        Err(self.unsettled())
+    }
+
+    async fn remove(&mut self, record: &Record) -> Result<Outcome, PublishError> {
+        let mut message = update::remove(&self.zone, &self.name, update::own_rdata(record));
+        for _ in 0..ATTEMPTS {
+            if self.update(message).await? == Prerequisites::Met {
+                return Ok(Outcome::Done);
+            }
+            message = match self.standing().await? {
+                Standing::Nothing => return Ok(Outcome::AlreadySo),
+                Standing::Txt(records) if is_only(&records, record) => {
+                    update::remove(&self.zone, &self.name, strings_of(&records, record))
+                }
+                Standing::Txt(records) if records.iter().any(|standing| record.has_value_of(standing)) => {
+                    update::remove_among_others(&self.zone, &self.name, strings_of(&records, record))
+                }
+                standing => return Ok(Outcome::Conflict(standing)),
+            };
+        }
+        Err(self.unsettled())
+    }
+
     async fn update(&mut self, message: Message) -> Result<Prerequisites, PublishError> {
         let answer = self.connection.ask(message).await?;
         match answer.metadata.response_code {
@@ -182,30 +232,12 @@ impl Session<'_> {
 
     fn refused(&self, refusal: Refusal) -> PublishError {
         let (name, zone) = (plain(&self.name), plain(&self.zone));
-        PublishError::Refused { server: self.connection.server().to_owned(), name, zone, refusal }
+        PublishError::Refused { server: self.connection.server(), name, zone, refusal }
     }
 
     fn unsettled(&self) -> PublishError {
         self.refused(Refusal::Unsettled)
     }
-}
-
-/// The zone that a name is in, as the server sees it: the owner of the SOA record that it gives for the name's parent.
-/// The name itself may be an alias.
-async fn discover(connection: &mut Connection<'_>, name: &Name) -> Result<Name, PublishError> {
-    let mut asked = name.base_name();
-    while !asked.is_root() {
-        let answer = connection.ask(update::question(&asked, RecordType::SOA)).await?;
-        let records = if answer.answers.is_empty() { &answer.authorities } else { &answer.answers };
-        if answer.metadata.authoritative
-            && let Some((apex, _)) = soa_of(records)
-            && apex.zone_of(&asked)
-        {
-            return Ok(apex);
-        }
-        asked = asked.base_name();
-    }
-    Err(PublishError::NoZone { server: connection.server().to_owned(), name: plain(name) })
 }
 
 fn is_only(standing: &[Txt], record: &Record) -> bool {
