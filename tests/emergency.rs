@@ -18,6 +18,8 @@ mod key;
 mod leaving;
 #[path = "emergency/retired.rs"]
 mod retired;
+#[path = "emergency/status.rs"]
+mod status;
 #[path = "emergency/store.rs"]
 mod store;
 mod support;

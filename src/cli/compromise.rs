@@ -123,6 +123,10 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         return Err(UsageError(anyhow!(what)).into());
     }
     if planned.is_nothing() {
+        if let (Some(journal), Some(_)) = (&journal, &begun) {
+            // All was done, and the run that did it was cut short before it could say so.
+            journal.end()?;
+        }
         if args.format == Format::Json {
             Report::nothing(&planned).write(args.format, runner.clock.now(), out)?;
         }

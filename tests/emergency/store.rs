@@ -71,6 +71,13 @@ fn a_whole_store_is_replaced_though_killed_again_and_again_and_no_domain_is_ever
             }
             Ok(looks)
         });
+        // The timer does its work beside it.
+        let rotating = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                host.rotate(&[]);
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
         let random = RandomState::new();
         let command = || {
             let mut command =
@@ -92,6 +99,7 @@ fn a_whole_store_is_replaced_though_killed_again_and_again_and_no_domain_is_ever
         let done = command().output().unwrap();
         is_over.store(true, Ordering::Relaxed);
         let looks = watching.join().unwrap().unwrap();
+        rotating.join().unwrap();
         assert!(looks > 5, "{looks}");
         done
     });
