@@ -451,3 +451,76 @@ fn uncommented() -> String {
     };
     example().lines().map(on).collect()
 }
+
+#[test]
+fn slots_that_cannot_work_are_refused_with_line_value_and_remedy() {
+    let text = r#"version = 1
+[rotation]
+selector = "{year}"
+record_ttl = "0s"
+[[slots]]
+domains = ["*.example.net"]
+rsa = ["s1", "s2"]
+ed25519 = ["s2", "e1", "e2"]
+target = "{selector}._dkim.example.org"
+[[slots]]
+target = "{domain}._dkim.example.org"
+[[slots]]
+domains = ["example.com"]
+target = "{selector}.{user}.example.org"
+rsa = ["s1", "s 2", "s3"]
+[[slots]]
+domains = ["example.com"]
+rsa = []
+target = "{selector}._dkim.example.org"
+"#;
+    let findings = bad(text);
+    let expected = [
+        (3, 12, "config.value"),
+        (4, 14, "config.record_ttl"),
+        (7, 7, "config.slots_few"),
+        (8, 12, "config.slots_twice"),
+        (9, 10, "config.slots_target"),
+        (10, 1, "config.slots_missing"),
+        (10, 1, "config.slots_missing"),
+        (11, 10, "config.value"),
+        (14, 10, "config.value"),
+        (15, 7, "config.value"),
+        (18, 7, "config.slots_few"),
+    ];
+    assert_eq!(places(&findings), expected, "{}", lines(&findings));
+    let few = findings.iter().find(|finding| finding.rule == "config.slots_few").unwrap();
+    assert!(few.evidence.contains("2 of at least 3 selectors: while one signs"), "{few}");
+    assert!(few.remedy.contains("rsa = [\"s1\", \"s2\", \"s3\"]"), "{few}");
+    assert!(findings.iter().all(|finding| !finding.remedy.is_empty()));
+}
+
+#[test]
+fn a_domain_has_the_slots_of_the_closest_pattern_and_their_publisher() {
+    let text = "version = 1\n[rotation]\nrecord_ttl = \"2h\"\n[domain.\"a.example.com\"]\nselector = \"k{random}\"\n\
+                record_ttl = \"5m\"\n\
+                [[slots]]\ndomains = [\"*.example.com\"]\nrsa = [\"s1\", \"s2\", \"s3\"]\n\
+                target = \"{selector}.{domain}._dkim.example.net\"\n\
+                [[slots]]\ndomains = [\"b.example.com\"]\ned25519 = [\"e1\", \"e2\", \"e3\"]\n\
+                target = \"{selector}.b.dkim.example.net\"\n\
+                [[publisher]]\nname = \"dkim\"\nkind = \"manual\"\ndomains = [\"*._dkim.example.net\"]\n";
+    let (config, _) = good(text);
+    let name = |text: &str| waxseal::names::DomainName::parse(text).unwrap();
+    let selector = |text: &str| waxseal::names::Selector::parse(text).unwrap();
+    let (a, b, other) = (name("a.example.com"), name("b.example.com"), name("example.com"));
+    assert_eq!(config.target_of(&a, &selector("s2")), Some(name("s2.a.example.com._dkim.example.net")));
+    assert_eq!(config.target_of(&a, &selector("20261123r")), None);
+    assert_eq!(config.target_of(&b, &selector("s2")), None);
+    assert_eq!(config.target_of(&b, &selector("e2")), Some(name("e2.b.dkim.example.net")));
+    assert!(config.slots.of(&other).is_none());
+    let publisher =
+        |domain, text| config.publisher_of(domain, &selector(text)).map(|publisher| publisher.name.as_str());
+    assert_eq!((publisher(&a, "s1"), publisher(&a, "x"), publisher(&b, "e1")), (Some("dkim"), None, None));
+    let automation = |domain| config.automation(domain, waxseal::config::Provenance::Ours);
+    use waxseal::config::DomainAutomation::{ByHand, Reminders};
+    assert_eq!((automation(&a), automation(&b), automation(&other)), (ByHand, Reminders, Reminders));
+    assert_eq!(config.selector_template(&a).to_string(), "k{random}");
+    assert_eq!(config.selector_template(&b).to_string(), "{date}{algorithm}");
+    let empty = |domain: &waxseal::names::DomainName| waxseal::manifest::DomainManifest::new(domain.clone());
+    assert_eq!((config.record_ttl(&empty(&a)), config.record_ttl(&empty(&b))), (300, 7200));
+}

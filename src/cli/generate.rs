@@ -158,18 +158,12 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
         outcome.write(config, &domains, records.written, out)?;
         let with_slots = domains.iter().filter(|domain| installation.config.slots.of(domain).is_some());
         let with_slots: Vec<DomainName> = with_slots.cloned().collect();
-        match with_slots.len() {
-            0 => {}
-            ..=NAMED => {
-                writeln!(
-                    out,
-                    "CNAMEs for whoever runs the zones:  {}",
-                    command("record --cnames", config, &with_slots)
-                )?;
-            }
-            _ => {
-                writeln!(out, "CNAMEs for whoever runs the zones:  {}", command("record --cnames --all", config, &[]))?
-            }
+        if !with_slots.is_empty() {
+            let cnames = match with_slots.len() {
+                ..=NAMED => command("record --cnames", config, &with_slots),
+                _ => command("record --cnames --all", config, &[]),
+            };
+            writeln!(out, "CNAMEs for whoever runs the zones:  {cnames}")?;
         }
     }
     Ok(if outcome.failed == 0 { Exit::Clean } else { Exit::Findings })

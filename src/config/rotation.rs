@@ -201,9 +201,8 @@ impl Config {
         let publishers = self.publishers_of_keys(domain);
         let is_manual =
             |publisher: &Option<&Publisher>| publisher.is_some_and(|it| it.method == PublishingMethod::Manual);
-        if publishers.is_empty() || publishers.iter().any(Option::is_none) {
-            DomainAutomation::Reminders
-        } else if provenance == Provenance::Imported && !is_enrolled() {
+        let is_written = !publishers.is_empty() && publishers.iter().all(Option::is_some);
+        if !is_written || (provenance == Provenance::Imported && !is_enrolled()) {
             DomainAutomation::Reminders
         } else if publishers.iter().any(is_manual) {
             DomainAutomation::ByHand

@@ -2,6 +2,7 @@
 
 mod life;
 mod sightings;
+mod slots;
 mod table;
 mod waits;
 pub(crate) mod world;
