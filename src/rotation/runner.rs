@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::audit::Entry;
+use super::destruction::{DestroyError, LetGo};
 use super::effect::{Effect, Outcome, Refusal, RefusalKind};
 use super::eyes::Eyes;
 use super::hooks;
 use super::machine::{Machine, Next, Patrol, Start, Summary};
+use super::pace::Pace;
 use super::settings::{automation, schedule};
 use crate::audit::{Actor, AuditError, AuditLog, Line};
 use crate::clock::Clock;
@@ -18,7 +20,7 @@ use crate::dns::publish::Publisher;
 use crate::evidence;
 use crate::keystore::{Directory, KeyStore, StoreError};
 use crate::lifecycle::{Evidence, Silences, Witnessed};
-use crate::manifest::DomainManifest;
+use crate::manifest::{DomainManifest, PrivateKeyPlace};
 use crate::names::DomainName;
 
 /// The TTL, in seconds, of records of a domain that has none yet.
@@ -46,6 +48,10 @@ pub struct Runner {
     pub evidence: KnownUse,
     /// Where daemons write evidence.
     pub evidence_directory: PathBuf,
+    /// How many domains a second begin to ask or change DNS.
+    pub pace: Pace,
+    /// Shared keys that are to be gone when no domain binds them.
+    pub let_go: LetGo,
     /// The time.
     pub clock: Clock,
     /// Which boot this is.
@@ -98,6 +104,9 @@ pub enum RunError {
     /// The audit log: what cannot be written down is not done.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Shared private keys are still there.
+    #[error(transparent)]
+    Destroy(#[from] DestroyError),
     /// A key could not be made.
     #[error("no key could be generated")]
     Generate(#[from] crate::dkim::key::KeyError),
@@ -133,9 +142,29 @@ impl Runner {
         self: &Arc<Self>,
         domain: &DomainName,
         patrol: Patrol,
+        silences: Silences,
+        audited: Option<u64>,
+    ) -> Result<Option<Ran>, RunError> {
+        let ran = self.work_on(domain, patrol, silences, audited).await?;
+        self.destroy_let_go().await?;
+        Ok(ran)
+    }
+
+    /// Destroys shared keys that were let go of by domains that were worked on, if no other binds them.
+    pub(super) async fn destroy_let_go(self: &Arc<Self>) -> Result<(), RunError> {
+        let runner = Arc::clone(self);
+        Ok(tokio::task::spawn_blocking(move || runner.let_go.destroy(&runner.store)).await??)
+    }
+
+    /// The same as [`Self::run`], but that shared keys are left for [`Self::destroy_let_go`].
+    pub(super) async fn work_on(
+        self: &Arc<Self>,
+        domain: &DomainName,
+        patrol: Patrol,
         mut silences: Silences,
         mut audited: Option<u64>,
     ) -> Result<Option<Ran>, RunError> {
+        let mut has_turn = HasTurn::NotYet;
         let mut done = Vec::new();
         for _ in 0..ATTEMPTS {
             let Some(manifest) = self.blocking_on(domain, |runner, domain| runner.store.manifest(domain)).await??
@@ -143,7 +172,8 @@ impl Runner {
                 return Ok(None);
             };
             let rsa = rsa_of(&manifest);
-            let mut work = Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done };
+            let mut work =
+                Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done, has_turn: &mut has_turn };
             let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
             let mut outcome = Outcome::Begin;
             let summary = loop {
@@ -204,7 +234,7 @@ impl Runner {
         }
     }
 
-    async fn blocking_on<T: Send + 'static>(
+    pub(super) async fn blocking_on<T: Send + 'static>(
         self: &Arc<Self>,
         domain: &DomainName,
         work: impl FnOnce(&Self, &DomainName) -> T + Send + 'static,
@@ -223,10 +253,23 @@ struct Work<'a> {
     /// Private keys that were made and are not in the store yet.
     keys: Vec<Arc<PrivateKey>>,
     done: &'a mut Vec<Entry>,
+    has_turn: &'a mut HasTurn,
+}
+
+/// Whether a domain may ask and change DNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HasTurn {
+    NotYet,
+    Now,
 }
 
 impl Work<'_> {
     async fn perform(&mut self, effect: Effect) -> Result<Outcome, RunError> {
+        let is_about_dns = matches!(effect, Effect::Observe { .. }) || effect.changes_dns();
+        if is_about_dns && *self.has_turn == HasTurn::NotYet {
+            self.runner.pace.turn().await;
+            *self.has_turn = HasTurn::Now;
+        }
         let Runner { eyes, config, .. } = &**self.runner;
         Ok(match effect {
             Effect::Observe { selectors, depth } => {
@@ -262,8 +305,9 @@ impl Work<'_> {
             }
             Effect::Audit { entries } => self.audit(entries).await?,
             Effect::Destroy { key_id, place, .. } => {
-                let destroy = move |runner: &Runner, domain: &DomainName| {
-                    super::destruction::destroy(&runner.store, domain, key_id, place)
+                let destroy = move |runner: &Runner, domain: &DomainName| match place {
+                    PrivateKeyPlace::Shared => Ok(runner.let_go.note(key_id)?),
+                    PrivateKeyPlace::Own | PrivateKeyPlace::None => Ok::<_, RunError>(runner.store.sweep(domain)?),
                 };
                 self.runner.blocking_on(self.domain, destroy).await??;
                 Outcome::Done
