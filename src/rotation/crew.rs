@@ -46,12 +46,12 @@ pub(super) struct Limits {
 /// Too many failed, and the rest was not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{failed} of {finished} domains failed, so {left} were not begun; the next run begins with a few of them again"
+    "{failed} of {finished} domains failed or were stuck, so {left} were not begun; the next run begins with a few of them again"
 )]
 pub struct Halt {
-    /// How many failed, without those that had failed the last time.
+    /// How many had failed, or took far too long, without those that failed the last time.
     pub failed: usize,
-    /// Out of how many.
+    /// Out of how many, by then.
     pub finished: usize,
     /// How many were not begun.
     pub left: usize,
@@ -95,9 +95,11 @@ impl<W, F> Crew<W, F> {
             let slot = under_way.slot(&slots, self.limits.at_once.saturating_mul(MOST_WITHOUT)).await;
             if wave > WAVE {
                 let verdict = if index == canary { under_way.canary().await } else { under_way.so_far() };
-                if verdict.is_some_and(|Verdict { failed, of }| failed > self.limits.halt.of(of)) {
+                if let Some(Verdict { failed, of }) = verdict
+                    && failed > self.limits.halt.of(of)
+                {
                     while under_way.join().await {}
-                    return Err(Halt { failed: under_way.failed, finished: under_way.finished, left });
+                    return Err(Halt { failed, finished: of, left });
                 }
             }
             left -= 1;

@@ -100,3 +100,81 @@ fn bound(store: &Directory, keys: &BTreeSet<KeyId>) -> Result<BTreeSet<KeyId>, S
     }
     Ok(bound)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::dkim::{KeyKind, PrivateKey};
+    use crate::keystore::{Access, KeyStore};
+    use crate::manifest::DomainManifest;
+    use crate::names::{DomainName, Selector};
+
+    struct Host {
+        _scratch: tempfile::TempDir,
+        store: Directory,
+        let_go: PathBuf,
+        key: PrivateKey,
+    }
+
+    fn host(domains: &[&str]) -> Host {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Directory::create(&scratch.path().join("keys"), Access::OneUser).unwrap();
+        let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+        for domain in domains {
+            let manifest = DomainManifest::new(DomainName::parse(domain).unwrap());
+            let (selector, public) = (Selector::parse("s").unwrap(), key.public().clone());
+            let bound = manifest
+                .bind_generated(selector, public, PrivateKeyPlace::Shared, 3600, Timestamp::UNIX_EPOCH)
+                .unwrap();
+            store.commit(&bound, &[&key]).unwrap();
+        }
+        Host { let_go: scratch.path().join("let-go"), _scratch: scratch, store, key }
+    }
+
+    impl Host {
+        fn gives_up(&self, domain: &str) {
+            let manifest = self.store.manifest(&DomainName::parse(domain).unwrap()).unwrap().unwrap();
+            let removal = manifest.remove(&[Selector::parse("s").unwrap()], Timestamp::UNIX_EPOCH).unwrap();
+            self.store.commit(&removal.manifest, &[]).unwrap();
+        }
+
+        fn is_kept(&self) -> bool {
+            self.store.root().join(format!("shared/{}.pem", self.key.public().id())).exists()
+        }
+    }
+
+    #[test]
+    fn a_shared_key_goes_with_the_last_domain_that_has_it() {
+        let host = host(&["a.example", "b.example"]);
+        let let_go = LetGo::at(host.let_go.clone());
+        for (domain, is_kept) in [("a.example", true), ("b.example", false)] {
+            host.gives_up(domain);
+            let_go.note(host.key.public().id()).unwrap();
+            let_go.destroy(&host.store).unwrap();
+            assert_eq!((host.is_kept(), host.let_go.exists()), (is_kept, false), "{domain}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_run_let_go_of_is_destroyed_by_the_next() {
+        let host = host(&["a.example"]);
+        host.gives_up("a.example");
+        LetGo::at(host.let_go.clone()).note(host.key.public().id()).unwrap();
+        assert!(host.is_kept());
+        LetGo::at(host.let_go.clone()).destroy(&host.store).unwrap();
+        assert!(!host.is_kept());
+    }
+
+    #[test]
+    fn nothing_is_destroyed_while_a_manifest_cannot_be_read() {
+        let host = host(&["a.example", "b.example"]);
+        host.gives_up("a.example");
+        fs::write(host.store.manifest_path(&DomainName::parse("b.example").unwrap()), "{").unwrap();
+        let let_go = LetGo::at(host.let_go.clone());
+        let_go.note(host.key.public().id()).unwrap();
+        assert!(matches!(let_go.destroy(&host.store), Err(DestroyError::Store(_))));
+        assert!(host.is_kept() && host.let_go.exists());
+    }
+}

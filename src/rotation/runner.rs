@@ -172,8 +172,8 @@ impl Runner {
                 return Ok(None);
             };
             let rsa = rsa_of(&manifest);
-            let mut work =
-                Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done, has_turn: &mut has_turn };
+            let (keys, lines) = (Vec::new(), Lines::OfBefore);
+            let mut work = Work { runner: self, domain, rsa, keys, lines, done: &mut done, has_turn: &mut has_turn };
             let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
             let mut outcome = Outcome::Begin;
             let summary = loop {
@@ -252,8 +252,18 @@ struct Work<'a> {
     rsa: KeyKind,
     /// Private keys that were made and are not in the store yet.
     keys: Vec<Arc<PrivateKey>>,
+    lines: Lines,
     done: &'a mut Vec<Entry>,
     has_turn: &'a mut HasTurn,
+}
+
+/// What the audit lines are about that come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// What was done before this run, and may have been written down then.
+    OfBefore,
+    /// What this run did.
+    OfThisRun,
 }
 
 /// Whether a domain may ask and change DNS.
@@ -269,6 +279,9 @@ impl Work<'_> {
         if is_about_dns && *self.has_turn == HasTurn::NotYet {
             self.runner.pace.turn().await;
             *self.has_turn = HasTurn::Now;
+        }
+        if effect.changes_dns() || matches!(effect, Effect::Commit { .. }) {
+            self.lines = Lines::OfThisRun;
         }
         let Runner { eyes, config, .. } = &**self.runner;
         Ok(match effect {
@@ -334,7 +347,9 @@ impl Work<'_> {
             .map(|entry| Line { id: entry.line_id(), actor: self.runner.actor.clone(), entry: entry.clone() })
             .collect();
         self.runner.blocking_on(self.domain, move |runner, _| runner.audit.append(&lines)).await??;
-        self.done.extend(entries);
+        if self.lines == Lines::OfThisRun {
+            self.done.extend(entries);
+        }
         Ok(Outcome::Done)
     }
 }

@@ -210,3 +210,47 @@ impl From<Halt> for Halted {
         Self { failed: number(failed), finished: number(finished), left: number(left) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::{Silences, Witnessed};
+    use crate::names::DomainName;
+    use crate::rotation::Due;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn it_tells_of_the_run_and_of_the_whole_store_and_is_read_as_it_was_written() {
+        let scratch = tempfile::tempdir().unwrap();
+        let now = Witnessed { wall: at(0), boot_id: "boot".into(), boot_time: std::time::Duration::ZERO };
+        let mut index = DueIndex::read(&scratch.path().join("due.jsonl"), &now);
+        for (name, failures, alarms, due) in [("a.example", 0, 0, None), ("b.example", 3, 1, Some(at(50)))] {
+            let keys = KeyCounts([0, 1, 0, 2, 0, 0, 0]);
+            let due = Due {
+                stamp: 0,
+                at: due,
+                patrol: at(90),
+                failures,
+                audited: None,
+                silences: Silences::default(),
+                keys,
+                alarms,
+            };
+            index.set(DomainName::parse(name).unwrap(), due);
+        }
+        assert_eq!(RunSummary::read(scratch.path()).unwrap(), None);
+        let counted = Counted { domains: 2, due: 1, failed: 1, ..Counted::default() };
+        let halt = Halt { failed: 1, finished: 1, left: 0 };
+        let summary = RunSummary::new(at(0), at(7), counted, Some(halt), &index);
+        assert_eq!((summary.failing, summary.alarmed, summary.next_due), (1, 1, Some(at(50))));
+        let (published, active, ready) = (summary.keys["published"], summary.keys["active"], summary.keys["ready"]);
+        assert_eq!((published, active, ready), (2, 4, 0));
+        summary.write(scratch.path()).unwrap();
+        assert_eq!(RunSummary::read(scratch.path()).unwrap(), Some(summary));
+        fs::write(scratch.path().join(FILE), "{}").unwrap();
+        assert!(matches!(RunSummary::read(scratch.path()), Err(SummaryError::Malformed { .. })));
+    }
+}

@@ -73,17 +73,21 @@ pub(super) async fn real(
         saving.warn(&error);
     }
     tell_in_order(&mut teller, named, runner.clock.now());
+    let halt = match result {
+        Ok(()) => None,
+        Err(LeftUndone::Halted(halt)) => Some(halt),
+        Err(error) => {
+            anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
+            None
+        }
+    };
     if matches!(scope, Scope::Due { .. }) {
-        let halt = match &result {
-            Err(LeftUndone::Halted(halt)) => Some(*halt),
-            _ => None,
-        };
         let summary = RunSummary::new(begun, runner.clock.now(), counted, halt, &index);
         if let Err(error) = summary.write(&runner.config.rotation.state) {
             anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
         }
     }
-    teller.end(result.err().map(|error| Chain(&error).to_string()))
+    teller.end(halt.map(|halt| halt.to_string()))
 }
 
 fn tell_in_order(teller: &mut Teller<'_>, mut domains: Vec<RotatedDomain>, now: Timestamp) {

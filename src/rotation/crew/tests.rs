@@ -107,7 +107,7 @@ async fn when_too_many_fail_later_the_run_halts_too() {
     let items = (0..1000).map(|number| Item { fails: fails(number), ..item(number) });
     let (log, result) = work(limits(10), items.collect()).await;
     let Err(Halt { failed, finished, left }) = result else { panic!("{result:?}") };
-    assert!(failed * 5 > finished && left == 1000 - finished, "{failed} of {finished}, {left}");
+    assert!(failed * 5 > finished && left == 1000 - log.ended.len(), "{failed} of {finished}, {left}");
     assert!((60..90).contains(&log.ended.len()), "{}", log.ended.len());
 }
 
@@ -150,7 +150,7 @@ async fn a_slow_one_among_the_first_few_is_waited_for_only_so_long() {
     assert_eq!(begun(&log, 5), Some(CANARY_PATIENCE.as_millis()));
     let items = (0..100).map(|number| Item { seconds: if number < 3 { 800 } else { 1 }, ..item(number) });
     let (_, result) = work(limits(64), items.collect()).await;
-    assert_eq!(result, Err(Halt { failed: 0, finished: 5, left: 95 }));
+    assert_eq!(result, Err(Halt { failed: 3, finished: 5, left: 95 }));
 }
 
 #[tokio::test(start_paused = true)]
