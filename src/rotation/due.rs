@@ -196,9 +196,9 @@ impl DueIndex {
     /// The next patrol of a domain: a little earlier than `every` from now, so that patrols spread over the day. That of
     /// a domain which was never looked at, or whose patrol was late, falls anywhere within it.
     pub fn next_patrol(&self, domain: &DomainName, every: SignedDuration, now: Timestamp) -> Timestamp {
-        let share = self.random.hash_one((domain, now)) % 1000;
         let seconds = every.as_secs().max(1);
-        let lot = i64::try_from(share).unwrap_or(0).saturating_mul(seconds / 1000 + 1).min(seconds);
+        let lot = self.random.hash_one((domain, now)) % seconds.unsigned_abs();
+        let lot = i64::try_from(lot).unwrap_or(seconds);
         let is_late = |due: &Due| now.duration_since(due.patrol).as_secs() > seconds / LATE;
         let is_on_time = self.domains.get(domain).is_some_and(|due| !is_late(due));
         let wait = if is_on_time { seconds - lot / 10 } else { lot };
