@@ -423,6 +423,10 @@ mod tests {
             for name in &names {
                 assert!(read.get(name).is_none_or(|due| said[name].contains(due)), "{length}: {:?}", read.get(name));
             }
+            // Mending takes an fsync, so not every one is mended.
+            if !length.is_multiple_of(16) {
+                continue;
+            }
             let before = read.domains.clone();
             read.set(name("new.example"), due(None, at(5)));
             read.finish(&now(5)).unwrap();
