@@ -109,7 +109,7 @@ pub struct Hooks {
 pub struct Waves {
     /// Domains at once.
     pub concurrency: NonZeroUsize,
-    /// Domains begun each second.
+    /// Domains that begin to ask or change DNS each second.
     pub domains_per_second: NonZeroUsize,
     /// How often records in use are looked at.
     pub patrol_every: Duration,

@@ -10,6 +10,7 @@
 
 mod acknowledgement;
 mod audit;
+mod crew;
 mod destruction;
 mod disclosure;
 mod due;
@@ -19,12 +20,17 @@ mod eyes;
 mod hooks;
 mod machine;
 mod naming;
+mod pace;
+mod preview;
 mod publishing;
 mod runner;
 mod settings;
+mod summary;
 mod waves;
 
 pub use audit::{Entry, What, entries, entries_of};
+pub use crew::{Halt, Standing};
+pub use destruction::{DestroyError, LetGo};
 pub use disclosure::DisclosureError;
 pub use due::{Due, DueIndex, IndexError};
 pub use effect::{Effect, Hook, Outcome, Refusal, RefusalKind};
@@ -33,9 +39,12 @@ pub use eyes::Eyes;
 pub use hooks::HookError;
 pub use machine::{Machine, Next, Patrol, Start, Summary};
 pub use naming::Naming;
+pub use pace::Pace;
+pub use preview::Preview;
 pub use runner::{KnownUse, Opened, Ran, RunError, Runner};
 pub use settings::{automation, schedule};
-pub use waves::{Finished, Halt, Wave, work_through};
+pub use summary::{Counted, Halted, KeyCounts, RunSummary, SummaryError};
+pub use waves::{Finished, LeftUndone, Wave, preview_all, work_through};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::audit::Entry;
+use super::destruction::{DestroyError, LetGo};
 use super::disclosure::{self, Disclosure};
 use super::effect::{Effect, Outcome, Refusal, RefusalKind};
 use super::emergency::Order;
@@ -12,6 +13,7 @@ use super::eyes::Eyes;
 use super::hooks;
 use super::machine::{Machine, Next, Patrol, Start, Summary};
 use super::naming::Naming;
+use super::pace::Pace;
 use super::settings::{automation, schedule};
 use crate::audit::{Actor, AuditError, AuditLog, Line};
 use crate::clock::Clock;
@@ -21,7 +23,7 @@ use crate::dns::publish::Publisher;
 use crate::evidence;
 use crate::keystore::{Directory, KeyStore, StoreError};
 use crate::lifecycle::{Evidence, Silences, Witnessed};
-use crate::manifest::{Binding, DomainManifest, StateName};
+use crate::manifest::{Binding, DomainManifest, PrivateKeyPlace, StateName};
 use crate::names::{DomainName, Selector};
 
 /// How often a domain is begun anew because somebody else wrote meanwhile.
@@ -46,6 +48,10 @@ pub struct Runner {
     pub evidence: KnownUse,
     /// Where daemons write evidence.
     pub evidence_directory: PathBuf,
+    /// How many domains a second begin to ask or change DNS.
+    pub pace: Pace,
+    /// Shared keys that are to be gone when no domain binds them.
+    pub let_go: LetGo,
     /// The time.
     pub clock: Clock,
     /// Which boot this is.
@@ -103,6 +109,9 @@ pub enum RunError {
     /// A key cannot be declared compromised.
     #[error(transparent)]
     Change(#[from] crate::lifecycle::ChangeError),
+    /// Shared private keys are still there.
+    #[error(transparent)]
+    Destroy(#[from] DestroyError),
     /// A key could not be made.
     #[error("no key could be generated")]
     Generate(#[from] crate::dkim::key::KeyError),
@@ -137,10 +146,30 @@ impl Runner {
     pub async fn run(
         self: &Arc<Self>,
         domain: &DomainName,
+        patrol: Patrol,
+        silences: Silences,
+        audited: Option<u64>,
+    ) -> Result<Option<Ran>, RunError> {
+        let ran = self.work_on(domain, patrol, silences, audited).await?;
+        self.destroy_let_go().await?;
+        Ok(ran)
+    }
+
+    /// Destroys shared keys that were let go of by domains that were worked on, if no other binds them.
+    pub(super) async fn destroy_let_go(self: &Arc<Self>) -> Result<(), RunError> {
+        let runner = Arc::clone(self);
+        Ok(tokio::task::spawn_blocking(move || runner.let_go.destroy(&runner.store)).await??)
+    }
+
+    /// The same as [`Self::run`], but that shared keys are left for [`Self::destroy_let_go`].
+    pub(super) async fn work_on(
+        self: &Arc<Self>,
+        domain: &DomainName,
         mut patrol: Patrol,
         mut silences: Silences,
         mut audited: Option<u64>,
     ) -> Result<Option<Ran>, RunError> {
+        let mut has_turn = HasTurn::NotYet;
         let mut done = Vec::new();
         let mut refused = Vec::new();
         if let Some(order) = &self.emergency {
@@ -157,7 +186,8 @@ impl Runner {
                 return Ok(None);
             };
             let rsa = rsa_of(&manifest);
-            let mut work = Work { runner: self, domain, rsa, keys: Vec::new(), done: &mut done };
+            let (keys, lines) = (Vec::new(), Lines::OfBefore);
+            let mut work = Work { runner: self, domain, rsa, keys, lines, done: &mut done, has_turn: &mut has_turn };
             let mut machine = Machine::new(self.start(manifest, patrol, silences, audited));
             let mut outcome = Outcome::Begin;
             let mut summary = loop {
@@ -225,15 +255,12 @@ impl Runner {
         }
     }
 
-    /// Appends lines to the audit log. The places of those that were not there.
-    pub(super) async fn write_down(
-        self: &Arc<Self>,
-        domain: &DomainName,
-        entries: Vec<Entry>,
-    ) -> Result<Vec<usize>, RunError> {
+    /// Appends lines to the audit log.
+    pub(super) async fn write_down(self: &Arc<Self>, domain: &DomainName, entries: Vec<Entry>) -> Result<(), RunError> {
         let line = |entry: Entry| Line { id: entry.line_id(), actor: self.actor.clone(), entry };
         let lines: Vec<Line<Entry>> = entries.into_iter().map(line).collect();
-        Ok(self.blocking_on(domain, move |runner, _| runner.audit.append(&lines)).await??)
+        self.blocking_on(domain, move |runner, _| runner.audit.append(&lines)).await??;
+        Ok(())
     }
 
     pub(super) async fn blocking_on<T: Send + 'static>(
@@ -254,11 +281,37 @@ struct Work<'a> {
     rsa: KeyKind,
     /// Private keys that were made and are not in the store yet.
     keys: Vec<Arc<PrivateKey>>,
+    lines: Lines,
     done: &'a mut Vec<Entry>,
+    has_turn: &'a mut HasTurn,
+}
+
+/// What the audit lines are about that come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// What was done before this run, and may have been written down then.
+    OfBefore,
+    /// What this run did.
+    OfThisRun,
+}
+
+/// Whether a domain may ask and change DNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HasTurn {
+    NotYet,
+    Now,
 }
 
 impl Work<'_> {
     async fn perform(&mut self, effect: Effect) -> Result<Outcome, RunError> {
+        let is_about_dns = matches!(effect, Effect::Observe { .. }) || effect.changes_dns();
+        if is_about_dns && *self.has_turn == HasTurn::NotYet {
+            self.runner.pace.turn().await;
+            *self.has_turn = HasTurn::Now;
+        }
+        if effect.changes_dns() || matches!(effect, Effect::Commit { .. }) {
+            self.lines = Lines::OfThisRun;
+        }
         let Runner { eyes, config, .. } = &**self.runner;
         Ok(match effect {
             Effect::Observe { selectors, depth } => {
@@ -296,8 +349,9 @@ impl Work<'_> {
             }
             Effect::Audit { entries } => self.audit(entries).await?,
             Effect::Destroy { key_id, place, .. } => {
-                let destroy = move |runner: &Runner, domain: &DomainName| {
-                    super::destruction::destroy(&runner.store, domain, key_id, place)
+                let destroy = move |runner: &Runner, domain: &DomainName| match place {
+                    PrivateKeyPlace::Shared => Ok(runner.let_go.note(key_id)?),
+                    PrivateKeyPlace::Own | PrivateKeyPlace::None => Ok::<_, RunError>(runner.store.sweep(domain)?),
                 };
                 self.runner.blocking_on(self.domain, destroy).await??;
                 Outcome::Done
@@ -342,9 +396,10 @@ impl Work<'_> {
     }
 
     async fn audit(&mut self, entries: Vec<Entry>) -> Result<Outcome, RunError> {
-        let appended = self.runner.write_down(self.domain, entries.clone()).await?;
-        // What was there already was told by the run that did it.
-        self.done.extend(appended.into_iter().filter_map(|place| entries.get(place).cloned()));
+        self.runner.write_down(self.domain, entries.clone()).await?;
+        if self.lines == Lines::OfThisRun {
+            self.done.extend(entries);
+        }
         Ok(Outcome::Done)
     }
 }

@@ -19,6 +19,7 @@ mod delivery;
 mod dialogue;
 mod dns_server;
 mod knot;
+mod many;
 mod messages;
 mod opendkim;
 mod postfix;
@@ -42,6 +43,7 @@ pub(crate) use dialogue::{
 };
 pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
 pub(crate) use knot::{Knot, KnotSigning, Sections};
+pub(crate) use many::{KeysAre, Many};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
 pub(crate) use postfix::{Postfix, PostfixOptions};

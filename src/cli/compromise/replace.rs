@@ -15,7 +15,7 @@ use crate::evidence;
 use crate::lifecycle::{Automation, Depth, Schedule, Seen, Sighting, Silences, Threat, WaitReason};
 use crate::manifest::{DomainManifest, StateName};
 use crate::names::{DomainName, Selector};
-use crate::rotation::{self, Finished, Halt, Patrol, Ran, RefusalKind, Runner, Wave, work_through};
+use crate::rotation::{self, Finished, LeftUndone, Patrol, Ran, RefusalKind, Runner, Wave, work_through};
 
 /// Daemons are heard, and their minute is over, as soon as this.
 const SOON: Duration = Duration::from_secs(1);
@@ -38,7 +38,8 @@ pub(super) struct Replacing<'a> {
     told: BTreeMap<DomainName, Finished>,
     /// What is wrong with the daemons that were asked to cease to use a domain's keys.
     unheard: BTreeMap<DomainName, String>,
-    halted: Option<Halt>,
+    /// Why the rest was left.
+    halted: Option<LeftUndone>,
     looked: Vec<Looked>,
     total: usize,
     bar: ProgressBar,
@@ -79,12 +80,16 @@ impl<'a> Replacing<'a> {
             patrol: Patrol::OnlyDue,
             silences: Silences::default(),
             audited: None,
+            standing: match self.told.get(domain) {
+                Some(told) if told.is_failure() => rotation::Standing::Failed,
+                _ => rotation::Standing::Well,
+            },
         };
         let waves: Vec<Wave> =
             self.due.iter().filter(|(_, due)| **due <= now).map(|(domain, _)| wave(domain)).collect();
         let runner = Arc::clone(self.runner);
         let halt = work_through(&runner, waves, &runner.config.rotation.waves, |finished| self.take(finished)).await;
-        self.halted = self.halted.or(halt.err());
+        self.halted = self.halted.take().or(halt.err());
     }
 
     /// Goes on until no domain is left that can be worked on, for at most so long.
@@ -200,7 +205,7 @@ impl<'a> Replacing<'a> {
             total: self.total,
             replaced: self.total - unfinished.len(),
             unfinished: unfinished.into_iter().collect(),
-            halted: self.halted.map(String::from),
+            halted: self.halted.map(|halted| crate::finding::Chain(&halted).to_string()),
             lost: planned.lost.clone(),
             standby: self.looked,
             unheard: self.unheard.into_iter().map(|(domain, detail)| Unheard { domain, detail }).collect(),

@@ -20,7 +20,7 @@ use crate::evidence::{self, EvidenceError};
 use crate::files::accounts::user_name;
 use crate::files::secret::{self, credentials_directory};
 use crate::finding::Chain;
-use crate::rotation::{Eyes, KnownUse, Opened, Runner};
+use crate::rotation::{Eyes, KnownUse, LetGo, Opened, Pace, Runner};
 
 /// Where daemons write evidence with the shipped unit.
 const EVIDENCE: &str = "/var/lib/waxseal";
@@ -57,6 +57,8 @@ pub(crate) fn runner(installation: Installation, servers: &[DnsServer], hands: H
         eyes,
         publishers,
         audit: AuditLog::at(audit_path(&config)),
+        pace: Pace::per_second(config.rotation.waves.domains_per_second),
+        let_go: LetGo::at(config.rotation.state.join("let-go")),
         actor: actor(),
         evidence: known_use(&evidence_directory),
         evidence_directory,

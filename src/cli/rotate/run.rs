@@ -1,100 +1,104 @@
-//! Which domains are due, and the work on them.
+//! The work on the domains that are due.
 
+use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Rotated, RotatedDomain};
-use crate::cli::output::WARN;
-use crate::keystore::{KeyStore, Listed};
-use crate::lifecycle::{Action, ClockTrouble, Observations, Plan, WaitReason, plan};
-use crate::manifest::DomainManifest;
-use crate::names::DomainName;
-use crate::rotation::{Due, DueIndex, Finished, Patrol, Runner, Start, Wave, work_through};
+use super::select::{Selected, Selection, select};
+use super::tell::{Mode, RotatedDomain, Scope, Teller};
+use crate::cli::Exit;
+use crate::cli::output::{Format, WARN};
+use crate::cli::progress::progress_bar;
+use crate::finding::Chain;
+use crate::keystore::KeyStore;
+use crate::lifecycle::{ClockTrouble, WaitReason};
+use crate::rotation::{
+    Counted, Due, DueIndex, Finished, KeyCounts, LeftUndone, Patrol, RunSummary, Runner, preview_all, work_through,
+};
 
-/// Which domains.
-pub(super) enum Selection {
-    /// All that are due.
-    Due,
-    /// These, due or not.
-    These(Vec<DomainName>),
-}
+/// How often the index is brought to its file during a run.
+const SAVED_EVERY: Duration = Duration::from_secs(1);
 
-/// Looks again and again at what is not known, and changes nothing.
-pub(super) async fn dry(runner: &Arc<Runner>, selection: Selection) -> anyhow::Result<Rotated> {
-    let index = read_index(runner);
-    let (total, waves) = select(runner, &index, selection)?;
-    let due = waves.len();
-    let mut domains = Vec::new();
-    for wave in waves {
-        let Some(manifest) = runner.store.manifest(&wave.domain)? else { continue };
-        let plan = planned(runner, manifest, wave).await;
-        domains.push(plan);
-    }
-    Ok(Rotated { dry_run: true, total, due, halted: None, domains })
-}
-
-async fn planned(runner: &Arc<Runner>, manifest: DomainManifest, wave: Wave) -> RotatedDomain {
-    /// Servers are asked, then resolvers; more than that is going in circles.
-    const LOOKS: usize = 4;
-    let Wave { domain, patrol, silences, audited } = wave;
-    let Start { manifest, schedule, automation, evidence, silences, .. } =
-        runner.start(manifest, patrol, silences, audited);
-    let mut observations = Observations { silences, ..Observations::default() };
-    let mut planned = Plan::default();
-    for _ in 0..LOOKS {
-        let now = runner.now();
-        planned = plan(&manifest, &observations, &evidence, &now, &schedule, automation);
-        let looks = planned.actions.iter().filter_map(|action| match action {
-            Action::Observe { selector, depth } => Some((selector.clone(), *depth)),
-            _ => None,
-        });
-        let looks: Vec<_> = looks.collect();
-        if looks.is_empty() {
-            break;
+/// Looks what would be done, and changes nothing.
+pub(super) async fn dry(
+    runner: &Arc<Runner>,
+    selection: Selection,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<Exit> {
+    let mut index = read_index(runner);
+    let Selected { scope, waves, .. } = select(runner, &mut index, selection)?;
+    let bar = progress_bar(waves.len(), "domains");
+    let mut named = Vec::new();
+    let mut teller = Teller::begin(out, format, scope, Mode::DryRun, waves.len(), bar);
+    preview_all(runner, waves, &runner.config.rotation.waves, |preview| {
+        let domain = RotatedDomain::of_preview(&preview);
+        match scope {
+            Scope::Named => named.extend(domain),
+            Scope::Due { .. } => teller.tell(domain, runner.clock.now()),
         }
-        for (selector, depth) in looks {
-            for (selector, observed) in runner.eyes.look(&domain, &[selector], depth, &now).await {
-                observations.silences.note(&observed.observation, &observed.at);
-                observations.seen.insert(selector, observed);
-            }
-        }
-    }
-    RotatedDomain { domain, done: Vec::new(), refused: Vec::new(), plan: (&planned).into() }
+    })
+    .await;
+    tell_in_order(&mut teller, named, runner.clock.now());
+    teller.end(None)
 }
 
 /// Does what is due.
-pub(super) async fn real(runner: &Arc<Runner>, selection: Selection) -> anyhow::Result<Rotated> {
+pub(super) async fn real(
+    runner: &Arc<Runner>,
+    selection: Selection,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<Exit> {
+    let begun = runner.clock.now();
     let mut index = read_index(runner);
-    let (total, waves) = select(runner, &index, selection)?;
-    let due = waves.len();
-    if due == 0 && index.len() == total.unwrap_or(0) && !index.is_empty() {
-        return Ok(Rotated { dry_run: false, total, due, halted: None, domains: Vec::new() });
-    }
-    let mut domains = Vec::new();
+    let Selected { scope, waves, mut counted } = select(runner, &mut index, selection)?;
+    let bar = progress_bar(waves.len(), "domains");
+    let mut named = Vec::new();
+    let mut teller = Teller::begin(out, format, scope, Mode::Real, waves.len(), bar);
+    let mut saving = Saving { saved: runner.clock.monotonic(), is_warned: Warned::NotYet };
     let mut paused: Option<ClockTrouble> = None;
-    let halted = work_through(runner, waves, &runner.config.rotation.waves, |finished| {
+    let result = work_through(runner, waves, &runner.config.rotation.waves, |finished| {
+        count(&mut counted, &finished);
         note(runner, &mut index, &finished);
         paused = paused.or_else(|| clock_trouble(&finished));
-        // Nothing to tell of most of a million domains: memory is bounded by those of which there is.
-        if let Some(told) = RotatedDomain::of(&finished) {
-            let is_worth_telling =
-                total.is_none() || !told.done.is_empty() || !told.refused.is_empty() || !told.plan.alarms.is_empty();
-            if is_worth_telling {
-                domains.push(told);
-            }
+        saving.now_and_then(runner, &mut index);
+        let domain = RotatedDomain::of(&finished);
+        match scope {
+            Scope::Named => named.extend(domain),
+            Scope::Due { .. } => teller.tell(domain, runner.clock.now()),
         }
     })
     .await;
     if let Some(trouble) = paused {
         anstream::eprintln!("{WARN}warning:{WARN:#} rotation pauses until the next run, for {trouble}");
     }
-    if let Err(error) = index.write(&runner.now()) {
-        anstream::eprintln!("{WARN}warning:{WARN:#} {}", crate::finding::Chain(&error));
+    if let Err(error) = index.finish(&runner.now()) {
+        saving.warn(&error);
     }
-    domains.sort_by(|one, other| one.domain.cmp(&other.domain));
-    Ok(Rotated { dry_run: false, total, due, halted: halted.err().map(String::from), domains })
+    tell_in_order(&mut teller, named, runner.clock.now());
+    let halt = match result {
+        Ok(()) => None,
+        Err(LeftUndone::Halted(halt)) => Some(halt),
+        Err(error) => {
+            anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
+            None
+        }
+    };
+    if matches!(scope, Scope::Due { .. }) {
+        let summary = RunSummary::new(begun, runner.clock.now(), counted, halt, &index);
+        if let Err(error) = summary.write(&runner.config.rotation.state) {
+            anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
+        }
+    }
+    teller.end(halt.map(|halt| halt.to_string()))
+}
+
+fn tell_in_order(teller: &mut Teller<'_>, mut domains: Vec<RotatedDomain>, now: Timestamp) {
+    domains.sort_by(|one, other| one.domain().cmp(other.domain()));
+    domains.into_iter().for_each(|domain| teller.tell(Some(domain), now));
 }
 
 /// Why a domain's waits pause, if the clock was set.
@@ -110,38 +114,46 @@ fn read_index(runner: &Runner) -> DueIndex {
     DueIndex::read(&runner.config.rotation.state.join("due.jsonl"), &runner.now())
 }
 
-/// The domains to work on, the longest overdue first, and how many there are in all.
-fn select(runner: &Runner, index: &DueIndex, selection: Selection) -> anyhow::Result<(Option<usize>, Vec<Wave>)> {
-    let wave = |domain: DomainName, patrol: Patrol| {
-        let known = index.get(&domain);
-        let silences = known.map(|due| due.silences.clone()).unwrap_or_default();
-        Wave { audited: known.and_then(|due| due.audited), domain, patrol, silences }
-    };
-    if let Selection::These(domains) = selection {
-        return Ok((None, domains.into_iter().map(|domain| wave(domain, Patrol::AllInUse)).collect()));
-    }
-    let now = runner.clock.now();
-    let mut total = 0;
-    let mut due: Vec<(Timestamp, Wave)> = Vec::new();
-    for listed in runner.store.domains().context("the domains of the key store cannot be listed")? {
-        let Listed::Domain(domain) = listed? else { continue };
-        // One that cannot be looked at is due: its run says what is wrong.
-        let stamp = runner.store.stamp(&domain).unwrap_or_default();
-        if stamp.is_none() && index.get(&domain).is_none() {
-            continue;
+/// Brings the index to its file as the run goes, so that one that is killed is gone on with.
+struct Saving {
+    saved: Instant,
+    is_warned: Warned,
+}
+
+/// Whether it was said that the index cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Warned {
+    NotYet,
+    Already,
+}
+
+impl Saving {
+    fn now_and_then(&mut self, runner: &Runner, index: &mut DueIndex) {
+        let now = runner.clock.monotonic();
+        if now.duration_since(self.saved) < SAVED_EVERY {
+            return;
         }
-        total += 1;
-        match index.get(&domain) {
-            None => due.push((Timestamp::MIN, wave(domain, Patrol::OnlyDue))),
-            Some(entry) if entry.is_patrolled(now) => due.push((entry.patrol, wave(domain, Patrol::AllInUse))),
-            Some(entry) if entry.is_due(stamp, now) => {
-                due.push((entry.at.unwrap_or(now), wave(domain, Patrol::OnlyDue)));
-            }
-            Some(_) => {}
+        if let Err(error) = index.save(&runner.now()) {
+            self.warn(&error);
         }
+        self.saved = runner.clock.monotonic();
     }
-    due.sort_by_key(|(since, _)| *since);
-    Ok((Some(total), due.into_iter().map(|(_, wave)| wave).collect()))
+
+    fn warn(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if self.is_warned == Warned::NotYet {
+            anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(error));
+        }
+        self.is_warned = Warned::Already;
+    }
+}
+
+fn count(counted: &mut Counted, finished: &Finished) {
+    let is_changed = finished.result.as_ref().is_ok_and(|ran| ran.as_ref().is_some_and(|ran| !ran.done.is_empty()));
+    counted.changed += u64::from(is_changed);
+    match finished.is_failure() {
+        true => counted.failed += 1,
+        false => counted.done += 1,
+    }
 }
 
 /// Takes note of when a domain is due again.
@@ -151,26 +163,23 @@ fn note(runner: &Runner, index: &mut DueIndex, finished: &Finished) {
     let stamp = runner.store.stamp(domain).unwrap_or_default();
     let ran = match &finished.result {
         Ok(Some(ran)) => ran,
-        Ok(None) => return index.retain(|known| known != domain),
+        Ok(None) => return index.drop_domain(domain),
         Err(_) => return index.failed(domain, stamp, now),
     };
-    if finished.is_failure() {
-        index.failed(domain, stamp, now);
-    }
     let every = SignedDuration::try_from(runner.config.rotation.waves.patrol_every).unwrap_or(SignedDuration::MAX);
     let patrol = match index.get(domain) {
         Some(before) if finished.patrol == Patrol::OnlyDue => before.patrol,
         _ => index.next_patrol(domain, every, now),
     };
-    let waits = ran.summary.plan.waits.iter().filter_map(|wait| wait.until).min();
-    let (failures, backoff) = match (finished.is_failure(), index.get(domain)) {
-        (true, Some(failed)) => (failed.failures, failed.at),
-        _ => (0, None),
-    };
-    // A wait that ends later than the pause is as good as the pause.
-    let at = match (waits, backoff) {
-        (Some(wait), Some(pause)) => Some(wait.max(now).min(pause)),
-        (wait, pause) => wait.or(pause),
+    let mut waits = ran.summary.plan.waits.iter().filter_map(|wait| wait.until);
+    let (failures, at) = if finished.is_failure() {
+        index.failed(domain, stamp, now);
+        let (failures, pause) = index.get(domain).map_or((1, None), |failed| (failed.failures, failed.at));
+        // A wait that ends before the pause does is not held up by it; one that is over is what failed.
+        let wait = waits.filter(|wait| *wait > now).min();
+        (failures, wait.into_iter().chain(pause).min())
+    } else {
+        (0, waits.by_ref().min())
     };
     let due = Due {
         stamp: Due::stamp_of(stamp),
@@ -179,6 +188,8 @@ fn note(runner: &Runner, index: &mut DueIndex, finished: &Finished) {
         failures,
         audited: Some(ran.manifest.revision()),
         silences: ran.silences.clone(),
+        keys: KeyCounts::of(&ran.manifest),
+        alarms: u32::try_from(ran.summary.plan.alarms.len()).unwrap_or(u32::MAX),
     };
     index.set(domain.clone(), due);
 }

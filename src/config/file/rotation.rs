@@ -52,8 +52,8 @@ pub struct Rotation {
     #[schemars(example = &"1h")]
     pub record_ttl: Option<Period>,
     /// Imported domains that rotation may take over, as patterns: `example.com`, `*.example.com`, `*`. None: their records
-    /// were made by another system, which may still look after them. Enrol them in waves. Domains whose keys waxseal made
-    /// need not be named.
+    /// were made by another system, which may still look after them. Enrol them in waves; each is noticed on its next patrol, or
+    /// at once if it is named to `waxseal rotate`. Domains whose keys waxseal made need not be named.
     #[schemars(example = ["example.com", "*.example.net"])]
     pub enrolled: Option<Vec<DomainPattern>>,
     /// A program, by its path, and its arguments, run before a record is published. It is told the domain and the
@@ -76,17 +76,21 @@ pub struct Rotation {
     /// says what publishing breaks; it cannot be undone.
     #[schemars(example = &"/srv/www/retired-keys")]
     pub publish_retired_keys: Option<PathBuf>,
-    /// Domains that are worked on at once. Most of the time is waiting for DNS; one slow zone holds up one of them.
+    /// Domains that are worked on at once. Most of the time is waiting for DNS. One that takes longer than five seconds gives its
+    /// place to the next and goes on beside it, so that slow zones hold up no others.
     pub concurrency: Option<Count>,
-    /// Domains that are begun each second. 400: 10,000 are through within half a minute, and no name server notices.
+    /// Domains that begin to ask or change DNS each second; those for which neither is needed do not count. 400: 10,000 are through
+    /// within half a minute, and no name server notices.
     pub domains_per_second: Option<Count>,
-    /// How often the records of keys that sign, or are to, are looked at though nothing is due.
+    /// How often the records of keys that sign, or are to, are looked at though nothing is due: each domain in its own part of that
+    /// time. A run goes on patrol for a minute at most; what is left is for the next.
     pub patrol_every: Option<Period>,
     /// Of more than 20 domains that are due at once, so many are done first, in percent, and the rest only if these went well.
-    /// 5: whatever is wrong with a publisher or a zone shows itself there.
+    /// 5: whatever is wrong with a publisher or a zone shows itself there. Domains that failed the last time come after all others.
     pub canary: Option<Percent>,
     /// When more than so many of the domains of one run fail, in percent, the run halts, and the next begins with a canary
-    /// again. 20: single domains break all the time, a fifth of them at once is ours or the publisher's fault.
+    /// again. Those that failed the last time too do not count. 20: single domains break all the time, a fifth of them at once is
+    /// ours or the publisher's fault.
     pub halt: Option<Percent>,
 }
 
