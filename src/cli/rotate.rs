@@ -57,6 +57,11 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     let domains = unique(&args.domains);
     for domain in &domains {
         installation.manifest(domain)?;
+        if installation.config.publisher_for(domain).is_none() {
+            anstream::eprintln!(
+                "{WARN}note:{WARN:#} no [[publisher]] is for {domain}: its records are yours to publish (docs/publishing.md)"
+            );
+        }
     }
     let lock = if args.dry_run {
         None

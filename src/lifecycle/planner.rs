@@ -116,7 +116,9 @@ impl<'a> Planner<'a> {
         } else if self.automation == Automation::Full {
             self.act(Action::Publish { selector: binding.selector.clone() });
         } else {
-            self.look(binding, Depth::Servers, seen);
+            if seen.is_none() {
+                self.act(Action::Observe { selector: binding.selector.clone(), depth: Depth::Servers });
+            }
             self.wait(Some(binding), WaitReason::PublishByHand, Some(self.after(POLL)));
         }
     }
