@@ -75,6 +75,11 @@ impl World {
             .signs_since
             .filter(|_| !signing(after).is_empty())
             .or((!signing(after).is_empty()).then_some(self.now));
+        for binding in
+            before.signing().filter(|binding| !after.signing().any(|signs| signs.selector == binding.selector))
+        {
+            self.ceased.insert(binding.selector.clone(), self.now);
+        }
         if signing(before) != signing(after) {
             // Mail is signed just now, and by daemons that have not noticed.
             for within in [Duration::from_secs(2), 10 * MINUTE, HOUR] {

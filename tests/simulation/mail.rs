@@ -153,7 +153,9 @@ impl World {
         let signed = message.signed.0;
         if message.signed > revoked_at {
             self.tally.lost_late += 1;
-            if !message.is_cut_off && message.chosen > declared.at + Duration::from_secs(2) {
+            let ceased = self.ceased.get(selector).copied();
+            let could_know = ceased.is_none_or(|ceased| message.chosen > ceased + Duration::from_secs(2));
+            if could_know && !message.is_cut_off {
                 self.violate(&format!("a message is signed at {signed} with {selector}, which is revoked"));
             }
         } else if message.signed <= declared.at && declared.mail_until.is_some_and(|until| message.dies > until) {

@@ -122,6 +122,9 @@ impl World {
 
     fn end_run(&mut self, runner: usize, summary: &Summary) {
         let state = &mut self.runners[runner];
+        // All of its lines were appended before it was done.
+        let written = state.machine.as_ref().map(|machine| machine.manifest().revision());
+        self.audited = self.audited.max(written);
         (state.machine, state.effect) = (None, None);
         if runner != 0 {
             return;

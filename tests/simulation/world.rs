@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) compromised: HashMap<Selector, Declared>,
     /// Activated by an operator before they were Ready, or after shortened checks because all others were compromised.
     pub(crate) hurried: HashSet<Selector>,
+    /// When each key ceased to be one that signs.
+    pub(crate) ceased: HashMap<Selector, Moment>,
     pub(crate) revoked_at: HashMap<Selector, Moment>,
     /// Signatures of each selector whose delivery is yet to come.
     pub(crate) under_way: HashMap<Selector, u64>,
@@ -195,6 +197,7 @@ impl World {
             last_signed: HashMap::new(),
             compromised: HashMap::new(),
             hurried: HashSet::new(),
+            ceased: HashMap::new(),
             revoked_at: HashMap::new(),
             under_way: HashMap::new(),
             late_signed: vec![None; starts.len()],
