@@ -163,10 +163,10 @@ impl World {
         }
         let minimum = *random.pick(&[60, 300, 900, 3600, 10_800]);
         let mut negative = NegativeTtl { ttl: *random.pick(&[300, 3600, 86_400]), minimum };
-        let has_long_memory = random.happens(if is_off(Guard::NegativeTtl) { 1000 } else { 100 });
-        if has_long_memory {
+        if random.happens(if is_off(Guard::NegativeTtl) { 1000 } else { 100 }) {
             negative = NegativeTtl { ttl: 2 * 86_400, minimum: 2 * 86_400 };
         }
+        let has_long_memory = SignedDuration::from_secs(negative.seconds().into()) > schedule.settle;
         let mut resolvers: Vec<Resolver> = (0..3).map(|_| Resolver::default()).collect();
         if random.happens(if is_off(Guard::Resolvers) { 1000 } else { 150 }) {
             resolvers[0].remembers = 3 * DAY;
@@ -336,11 +336,11 @@ impl World {
 /// Times as different as hosts have them, shorter than the defaults where that only makes more happen.
 fn schedule(random: &mut Random) -> Schedule {
     let span = |span: Duration| SignedDuration::from_secs(span.as_secs() as i64);
-    let settle = *random.pick(&[3 * HOUR, 12 * HOUR, 24 * HOUR]);
+    let settle = *random.pick(&[HOUR, 3 * HOUR, 12 * HOUR]);
     Schedule {
-        key_age: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
+        key_age: span(*random.pick(&[12 * HOUR, DAY, 3 * DAY])),
         standby: *random.pick(&[Standby::Always, Standby::WhenDue]),
-        mail_life: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
+        mail_life: span(*random.pick(&[12 * HOUR, DAY, 4 * DAY])),
         settle: span(settle),
         revoked_for: span(*random.pick(&[Duration::ZERO, 6 * HOUR, 2 * DAY])),
         expire_after: random.happens(300).then(|| span(3 * DAY)),
