@@ -53,13 +53,18 @@ impl World {
         for binding in after.bindings() {
             let was = before.binding(&binding.selector);
             self.check_private_key(binding);
+            // Checks are shortened then.
+            let is_emergency = before.bindings().iter().any(|binding| binding.compromised.is_some())
+                && !before.signing().any(|binding| binding.compromised.is_none());
             if binding.state.name() == StateName::Active && !was.is_some_and(is_active) {
                 self.check_activation(was, binding, actor);
-                let is_emergency = before.bindings().iter().any(|binding| binding.compromised.is_some())
-                    && !before.signing().any(|binding| binding.compromised.is_none());
                 if is_emergency {
                     self.hurried.insert(binding.selector.clone());
                 }
+            }
+            let is_ready = |binding: &Binding| binding.state.name() == StateName::Ready;
+            if is_ready(binding) && !was.is_some_and(is_ready) && !is_emergency {
+                self.check_ready(&binding.selector);
             }
         }
         if after.revision().is_multiple_of(64) {
@@ -75,6 +80,11 @@ impl World {
             .signs_since
             .filter(|_| !signing(after).is_empty())
             .or((!signing(after).is_empty()).then_some(self.now));
+        for binding in
+            before.signing().filter(|binding| !after.signing().any(|signs| signs.selector == binding.selector))
+        {
+            self.ceased.insert(binding.selector.clone(), self.now);
+        }
         if signing(before) != signing(after) {
             // Mail is signed just now, and by daemons that have not noticed.
             for within in [Duration::from_secs(2), 10 * MINUTE, HOUR] {
@@ -108,7 +118,14 @@ impl World {
                 self.violate(&format!("(I5) selector {} is forgotten", binding.selector));
             }
             let name = binding.selector.record_name(&self.domain);
-            if actor == Actor::Machine && !self.zone.at_primary(&name).is_empty() && self.zone.is_ours(&name) {
+            let bound = self.bound.get(&binding.selector);
+            let is_there = self.zone.stands_for(&name, self.now) > MINUTE
+                && self
+                    .zone
+                    .at_primary(&name)
+                    .iter()
+                    .any(|record| bound.is_some_and(|bound| bound.is_ours(&record.text)));
+            if actor == Actor::Machine && is_there {
                 if self.zone.has_lied(&name) {
                     self.tally.left_behind += 1;
                 } else {
@@ -145,6 +162,14 @@ impl World {
         }
     }
 
+    /// I2: what is Ready was seen in three rounds over five minutes on every server, and has settled since.
+    fn check_ready(&mut self, selector: &Selector) {
+        let Some(bound) = self.bound.get(selector).cloned() else { return };
+        if let Some((server, why)) = self.zone.not_settled(&bound.name, self.now, self.settle) {
+            self.violate(&format!("(I2) {selector} is Ready, but {why} on {server}"));
+        }
+    }
+
     /// I2: what begins to sign was Ready, and was seen on every server lately.
     fn check_activation(&mut self, was: Option<&Binding>, is: &Binding, actor: Actor) {
         let selector = &is.selector;
@@ -170,11 +195,11 @@ impl World {
 
     /// I3: nothing is withdrawn while mail signed with it is under way.
     pub(crate) fn check_withdrawal(&mut self, selector: &Selector) {
-        if let Some(declared) = self.compromised.get(selector) {
-            let is_early = self.now + Duration::from_secs(1) < declared.at + self.acknowledge_within;
-            let is_late_to_know = self.last_signed.contains_key(selector)
-                && self.daemons.iter().any(|daemon| !daemon.acknowledges(self.now));
-            if is_early && is_late_to_know && !self.acknowledged.contains(selector) {
+        if self.compromised.contains_key(selector) {
+            let ceased = self.ceased.get(selector).copied();
+            let is_early =
+                ceased.is_some_and(|ceased| self.now + Duration::from_secs(1) < ceased + self.acknowledge_within);
+            if is_early && !self.acknowledged.contains(selector) {
                 self.violate(&format!("(I3) {selector} is revoked before daemons had their time to cease using it"));
             }
             return;

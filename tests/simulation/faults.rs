@@ -118,6 +118,9 @@ impl World {
     }
 
     fn change_negative_ttl(&mut self) {
+        if self.has_long_memory {
+            return;
+        }
         let settle = self.settle.as_secs() as u32;
         let minimum = *self.random.pick(&[60, 300, 900, 3600, 10_800]);
         let ttl = *self.random.pick(&[300, 3600, 86_400]);

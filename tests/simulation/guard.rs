@@ -114,9 +114,9 @@ impl Guard {
         match self {
             Self::Silence | Self::Excuse => Some(0),
             Self::Settle | Self::NegativeTtl => Some(4),
-            Self::Seen => Some(6),
+            Self::Seen | Self::LastLook => Some(6),
             Self::Equivalence | Self::Value => Some(7),
-            Self::Staleness => Some(10),
+            Self::Staleness | Self::Daemons => Some(10),
             Self::BootTime => Some(12),
             _ => None,
         }

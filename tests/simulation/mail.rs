@@ -6,6 +6,7 @@ use std::time::Duration;
 use waxseal::names::Selector;
 
 use super::daemon::Selection;
+use super::guard::Guard;
 use super::time::{HOUR, MINUTE, Moment};
 use super::world::{Declared, Event, World};
 use super::zone::Record;
@@ -49,10 +50,12 @@ impl World {
         match self.daemons[daemon].select(self.now) {
             Selection::Sign(selectors) => {
                 // Most bodies follow at once; some take long.
+                let longest = if self.guard == Some(Guard::Evidence) { 300 } else { 5 };
                 let body = match self.random.below(1000) {
+                    // Only evidence tells of these.
+                    drawn if drawn < longest && self.writes_evidence => self.random.between(HOUR, 8 * HOUR),
                     0..940 => Duration::ZERO,
-                    940..995 => self.random.up_to(5 * MINUTE),
-                    _ => self.random.between(HOUR, 8 * HOUR),
+                    _ => self.random.up_to(5 * MINUTE),
                 };
                 let is_cut_off = !self.daemons[daemon].is_well();
                 let chosen = Chosen { at: self.now, is_cut_off, selectors };
@@ -153,7 +156,9 @@ impl World {
         let signed = message.signed.0;
         if message.signed > revoked_at {
             self.tally.lost_late += 1;
-            if !message.is_cut_off && message.chosen > declared.at + Duration::from_secs(2) {
+            let ceased = self.ceased.get(selector).copied();
+            let could_know = ceased.is_none_or(|ceased| message.chosen > ceased + Duration::from_secs(2));
+            if could_know && !message.is_cut_off {
                 self.violate(&format!("a message is signed at {signed} with {selector}, which is revoked"));
             }
         } else if message.signed <= declared.at && declared.mail_until.is_some_and(|until| message.dies > until) {

@@ -21,7 +21,7 @@ use super::zone::{Author, Record};
 impl World {
     /// A domain begins with keys that its operator generated, or that another signer had signed with for long.
     pub(crate) fn give_first_keys(&mut self) {
-        let (has_both, is_imported) = (self.random.happens(400), self.random.happens(300));
+        let (has_both, is_imported) = (self.random.happens(600), self.random.happens(300));
         for algorithm in [Algorithm::RsaSha256, Algorithm::Ed25519Sha256].into_iter().take(1 + usize::from(has_both)) {
             let ttl = *self.random.pick(&[300, 3600, 86_400]);
             if is_imported { self.import(algorithm, ttl) } else { self.generate(algorithm, ttl) }

@@ -22,6 +22,8 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     cache: HashMap<String, Known>,
+    /// For how long it remembers at least that something is absent, whatever the SOA says.
+    pub(crate) remembers: Duration,
 }
 
 impl Resolver {
@@ -39,7 +41,8 @@ impl Resolver {
                 continue;
             };
             let seconds = records.iter().map(|record| record.ttl).min().unwrap_or(negative.seconds());
-            let expires = now + Duration::from_secs(seconds.into());
+            let least = if records.is_empty() { self.remembers } else { Duration::ZERO };
+            let expires = now + Duration::from_secs(seconds.into()).max(least);
             let known = Known { records, expires, is_broken_word };
             self.cache.insert(name.to_owned(), known.clone());
             return Some(known);

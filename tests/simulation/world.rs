@@ -37,6 +37,10 @@ pub(crate) struct World {
     /// The zone as an observation has it, without what its servers say of it.
     pub(crate) seen_zone: SeenZone,
     pub(crate) resolvers: Vec<Resolver>,
+    /// Whether resolvers remember for longer than `settle` that something is absent; then that never changes.
+    pub(crate) has_long_memory: bool,
+    /// Whether daemons write down when they signed with what.
+    pub(crate) writes_evidence: bool,
     /// Whether the second resolver is configured as an outside resolver.
     pub(crate) has_outside: bool,
     pub(crate) store: Store,
@@ -74,6 +78,8 @@ pub(crate) struct World {
     pub(crate) compromised: HashMap<Selector, Declared>,
     /// Activated by an operator before they were Ready, or after shortened checks because all others were compromised.
     pub(crate) hurried: HashSet<Selector>,
+    /// When each key ceased to be one that signs.
+    pub(crate) ceased: HashMap<Selector, Moment>,
     pub(crate) revoked_at: HashMap<Selector, Moment>,
     /// Signatures of each selector whose delivery is yet to come.
     pub(crate) under_way: HashMap<Selector, u64>,
@@ -150,9 +156,23 @@ impl World {
     /// A world from a seed.
     pub(crate) fn new(seed: u64, guard: Option<Guard>) -> Self {
         let random = &mut Random::new(seed);
-        let schedule = schedule(random);
+        let is_off = |off: Guard| guard == Some(off);
+        let mut schedule = schedule(random);
+        if is_off(Guard::ExpireAfter) {
+            schedule.expire_after = Some(SignedDuration::from_hours(24 * 7));
+        }
         let minimum = *random.pick(&[60, 300, 900, 3600, 10_800]);
-        let negative = NegativeTtl { ttl: *random.pick(&[300, 3600, 86_400]), minimum };
+        let mut negative = NegativeTtl { ttl: *random.pick(&[300, 3600, 86_400]), minimum };
+        if random.happens(if is_off(Guard::NegativeTtl) { 1000 } else { 100 }) {
+            negative = NegativeTtl { ttl: 2 * 86_400, minimum: 2 * 86_400 };
+        }
+        let has_long_memory = SignedDuration::from_secs(negative.seconds().into()) > schedule.settle;
+        let mut resolvers: Vec<Resolver> = (0..3).map(|_| Resolver::default()).collect();
+        if random.happens(if is_off(Guard::Resolvers) { 1000 } else { 150 }) {
+            resolvers[0].remembers = 3 * DAY;
+        }
+        let writes_evidence = !is_off(Guard::Staleness) && random.happens(850);
+        let record_ttl = *random.pick(&[300, 3600, 86_400]);
         let secondaries = random.below(4) as usize;
         let is_primary_hidden = secondaries > 1 && random.happens(300);
         let zone = Zone::new(secondaries, is_primary_hidden, negative, random);
@@ -169,7 +189,9 @@ impl World {
             seen_zone: seen_zone(&zone),
             zone,
             domain,
-            resolvers: (0..3).map(|_| Resolver::default()).collect(),
+            resolvers,
+            has_long_memory,
+            writes_evidence,
             has_outside: random.happens(500),
             starts: starts.clone(),
             daemons,
@@ -184,7 +206,7 @@ impl World {
             schedule: guard.map_or(schedule.clone(), |guard| guard.switched_off(schedule)),
             guard,
             silences: Silences::default(),
-            record_ttl: *random.pick(&[300, 3600, 86_400]),
+            record_ttl: if is_off(Guard::Staleness) || is_off(Guard::Evidence) { 300 } else { record_ttl },
             audited: None,
             runners: [Runner::default(), Runner::default()],
             publisher: (Mood::Well, Moment(0)),
@@ -195,6 +217,7 @@ impl World {
             last_signed: HashMap::new(),
             compromised: HashMap::new(),
             hurried: HashSet::new(),
+            ceased: HashMap::new(),
             revoked_at: HashMap::new(),
             under_way: HashMap::new(),
             late_signed: vec![None; starts.len()],
@@ -313,11 +336,11 @@ impl World {
 /// Times as different as hosts have them, shorter than the defaults where that only makes more happen.
 fn schedule(random: &mut Random) -> Schedule {
     let span = |span: Duration| SignedDuration::from_secs(span.as_secs() as i64);
-    let settle = *random.pick(&[3 * HOUR, 12 * HOUR, 24 * HOUR]);
+    let settle = *random.pick(&[HOUR, 3 * HOUR, 12 * HOUR]);
     Schedule {
-        key_age: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
+        key_age: span(*random.pick(&[12 * HOUR, DAY, 3 * DAY])),
         standby: *random.pick(&[Standby::Always, Standby::WhenDue]),
-        mail_life: span(*random.pick(&[DAY, 2 * DAY, 5 * DAY])),
+        mail_life: span(*random.pick(&[12 * HOUR, DAY, 4 * DAY])),
         settle: span(settle),
         revoked_for: span(*random.pick(&[Duration::ZERO, 6 * HOUR, 2 * DAY])),
         expire_after: random.happens(300).then(|| span(3 * DAY)),

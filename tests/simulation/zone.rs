@@ -30,6 +30,8 @@ pub(crate) enum Author {
 pub(crate) struct Change {
     /// The zone's version that brought it.
     pub(crate) version: u64,
+    /// When.
+    pub(crate) at: Moment,
     /// Who did it.
     pub(crate) author: Author,
     /// All TXT records of the name; none if it is absent.
@@ -97,6 +99,11 @@ struct Word {
     rounds: u32,
     first: Moment,
     last: Moment,
+    /// How many rounds saw what our publisher put there, since when, and when they were three over five minutes. What was
+    /// seen in between counts for nothing here: the run that saw it may have been killed.
+    right: u32,
+    first_right: Moment,
+    settling: Option<Moment>,
     /// What our publisher put there and the server confirmed: the same in three rounds over five minutes.
     confirmed: Option<(Vec<Record>, u64)>,
 }
@@ -175,7 +182,7 @@ impl Zone {
             return;
         }
         self.version += 1;
-        let change = Change { version: self.version, author, records };
+        let change = Change { version: self.version, at: now, author, records };
         self.names.entry(name.to_owned()).or_default().push(change);
         self.notify(now);
     }
@@ -269,6 +276,12 @@ impl Zone {
         word.last = now;
         let is_ours = |change: &&Change| change.author == Author::Publisher && change.version <= version;
         let change = self.names.get(name).and_then(|changes| changes.iter().rev().find(is_ours));
+        if change.is_some_and(|change| !records.is_empty() && have_same_texts(&change.records, records)) {
+            word.first_right = if word.right == 0 { now } else { word.first_right };
+            word.right += 1;
+            let is_settling = word.right >= 3 && now - word.first_right >= 5 * MINUTE;
+            word.settling = word.settling.or(is_settling.then_some(now));
+        }
         if word.rounds >= 3
             && now - word.first >= 5 * MINUTE
             && let Some(change) = change
@@ -308,6 +321,35 @@ impl Zone {
         self.servers.iter().find(|server| !is_seen(server)).map(|server| server.name)
     }
 
+    /// A server on which a record was not seen in three rounds over five minutes and then for so long, and that was not
+    /// given up either; and what is missing.
+    pub(crate) fn not_settled(
+        &self,
+        name: &str,
+        now: Moment,
+        settle: Duration,
+    ) -> Option<(&'static str, &'static str)> {
+        // The wall clock, by which time is told across a reboot, is right to within this.
+        const TOLERATED: Duration = Duration::from_secs(5 * 60);
+        let missing = |server: &Server| {
+            let has_returned = server.returned.is_some_and(|returned| now - returned <= settle + GIVEN_UP_AFTER);
+            let is_given_up = now - server.last_answered >= GIVEN_UP_AFTER || has_returned;
+            let word = server.words.get(name).cloned().unwrap_or_default();
+            match word.settling {
+                _ if is_given_up => None,
+                None => Some("was not seen in three rounds over five minutes"),
+                Some(since) if now + TOLERATED < since + settle => Some("has not settled"),
+                Some(_) => None,
+            }
+        };
+        self.servers.iter().find_map(|server| Some((server.name, missing(server)?)))
+    }
+
+    /// For how long a name has been as it is.
+    pub(crate) fn stands_for(&self, name: &str, now: Moment) -> Duration {
+        self.names.get(name).and_then(|changes| changes.last()).map_or(Duration::ZERO, |change| now - change.at)
+    }
+
     /// Whether a server answers at all.
     pub(crate) fn is_up(&self, server: usize) -> bool {
         self.servers[server].outage.is_none()
@@ -316,11 +358,6 @@ impl Zone {
     /// Whether a server ever answered wrongly about a name.
     pub(crate) fn has_lied(&self, name: &str) -> bool {
         self.servers.iter().any(|server| server.wrong.contains_key(name))
-    }
-
-    /// Whether our publisher changed a name last.
-    pub(crate) fn is_ours(&self, name: &str) -> bool {
-        self.names.get(name).and_then(|changes| changes.last()).is_some_and(|at| at.author == Author::Publisher)
     }
 
     /// Lets a server do what it would have done by now.
