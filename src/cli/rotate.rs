@@ -18,7 +18,7 @@ use self::select::Selection;
 pub(super) use self::tell::RotatedDomain;
 use self::tell::{Mode, Scope, Teller};
 use super::generate::unique;
-use super::output::Format;
+use super::output::{Format, WARN};
 use super::{Exit, Installation};
 use crate::config::values::DnsServer;
 use crate::files::lock::{RunLock, RunLockError};
