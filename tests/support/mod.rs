@@ -30,7 +30,9 @@ mod sendmail;
 mod sink;
 mod smtp_client;
 mod tools;
+mod unbound;
 mod verifiers;
+mod verifying;
 mod waxseal;
 
 pub(crate) use bind::{Bind, Signatures, SignedZone, Statements, ZoneText, sign_zone};
@@ -53,5 +55,7 @@ pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
 pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
 pub(crate) use tools::{installed, own, run};
+pub(crate) use unbound::{Unbound, is_absent};
 pub(crate) use verifiers::{Outcome, Signature, dkimpy, mail_dkim, opendkim};
+pub(crate) use verifying::Verifying;
 pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};

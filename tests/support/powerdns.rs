@@ -74,6 +74,11 @@ impl PowerDns {
         format!("http://127.0.0.1:{}", self.api_port)
     }
 
+    /// Runs pdnsutil.
+    pub(crate) fn administer(&self, arguments: &[&str]) {
+        pdnsutil(&self.scratch, arguments);
+    }
+
     /// Adds a record as an administrator would; `name` is complete.
     pub(crate) fn add(&self, name: &str, record_type: &str, content: &str) {
         let relative = name.strip_suffix(&format!(".{}", self.apex)).unwrap();
