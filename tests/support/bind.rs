@@ -94,8 +94,19 @@ impl Bind {
         Self::launch(scratch, &apexes, addresses, &format!("{}\n{clauses}", statements.global), threads)
     }
 
-    /// Starts it as a secondary of the server at `primary`, which must allow it to transfer.
+    /// Starts it as a secondary of the server at `primary`, which must allow it to transfer. It looks every second.
     pub(crate) fn secondary_of(primary: SocketAddr, apexes: &[&str], addresses: &[IpAddr]) -> Self {
+        Self::slow_secondary_of(primary, apexes, addresses, Duration::from_secs(1))
+    }
+
+    /// The same; it looks so often, and is told nothing meanwhile.
+    pub(crate) fn slow_secondary_of(
+        primary: SocketAddr,
+        apexes: &[&str],
+        addresses: &[IpAddr],
+        every: Duration,
+    ) -> Self {
+        let every = every.as_secs();
         let scratch = Scratch::new("bind-secondary");
         scratch.folder("zones");
         let mut clauses = String::new();
@@ -103,7 +114,7 @@ impl Bind {
             let _ = writeln!(
                 clauses,
                 "zone \"{apex}\" {{ type secondary; file \"{}\"; primaries {{ {} port {}; }}; \
-                 min-refresh-time 1; max-refresh-time 1; }};",
+                 min-refresh-time {every}; max-refresh-time {every}; }};",
                 file_name(apex),
                 primary.ip(),
                 primary.port()

@@ -31,7 +31,9 @@ mod sendmail;
 mod sink;
 mod smtp_client;
 mod tools;
+mod unbound;
 mod verifiers;
+mod verifying;
 mod waxseal;
 
 pub(crate) use bind::{Bind, Signatures, SignedZone, Statements, ZoneText, sign_zone};
@@ -55,5 +57,7 @@ pub(crate) use sendmail::Sendmail;
 pub(crate) use sink::{Received, Sink, SinkOptions};
 pub(crate) use smtp_client::{Reply, SmtpClient, Transfer};
 pub(crate) use tools::{installed, need_root, own, run};
+pub(crate) use unbound::{Unbound, is_absent};
 pub(crate) use verifiers::{Outcome, Signature, dkimpy, dkimpy_in_dns, mail_dkim, opendkim};
+pub(crate) use verifying::Verifying;
 pub(crate) use waxseal::{Daemon, Installation, LogLine, with_input};
