@@ -32,6 +32,12 @@ impl World {
         actor: Actor,
     ) -> Option<DomainManifest> {
         let before = self.store.manifest();
+        let signing =
+            |manifest: &DomainManifest| manifest.signing().map(|binding| binding.key_id()).collect::<Vec<_>>();
+        let often = if self.guard == Some(Guard::Staleness) { 500 } else { 20 };
+        if signing(&before) != signing(&manifest) && self.random.happens(often) {
+            self.cut_a_daemon_off_as_keys_change();
+        }
         let after = match self.guard {
             Some(Guard::Revision) => self.store.commit_anyway(manifest, new_key),
             Some(Guard::KeyFirst) if actor == Actor::Machine && self.random.happens(125) => {
