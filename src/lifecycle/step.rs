@@ -381,7 +381,10 @@ fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, giv
         state.first_seen_after = Some(first);
         state.first_seen = state.first_seen.or(Some(whole(&sighting.at)));
     }
-    if state.confirmed_after.is_none() && state.rounds_seen >= schedule.rounds {
+    if state.rounds_seen < schedule.rounds {
+        // They were enough in an emergency, which is over.
+        state.confirmed_after = None;
+    } else if state.confirmed_after.is_none() {
         state.confirmed_after = Some(waited);
     }
     let confirmed = state.confirmed_after.is_some();

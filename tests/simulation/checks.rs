@@ -172,6 +172,7 @@ impl World {
     fn check_ready(&mut self, selector: &Selector) {
         let Some(bound) = self.bound.get(selector).cloned() else { return };
         if let Some((server, why)) = self.zone.not_settled(&bound.name, self.now, self.settle) {
+            self.tell(|world| format!("{} {:?} {:?}", bound.name, world.zone.servers, world.silences));
             self.violate(&format!("(I2) {selector} is Ready, but {why} on {server}"));
         }
     }

@@ -269,3 +269,27 @@ fn what_a_clock_ahead_wrote_down_does_not_keep_a_withdrawal_from_being_seen() {
     assert_eq!(seen_after(15 * DAY - 30), StateName::Withdrawn);
     assert_eq!(seen_after(400 * DAY), StateName::Withdrawn, "no look could ever be younger");
 }
+
+#[test]
+fn rounds_that_were_enough_in_an_emergency_are_not_after_it() {
+    let (schedule, urgent) = (Schedule::default(), Schedule::default().shortened());
+    let mut published = binding(StateName::Generated, &at(0));
+    let mut look = |second: i64, schedule: &Schedule| {
+        let now = at(second);
+        let mut seen = observed(&[ours(&published)], &now);
+        seen.observation.recursive.answer = crate::observation::RecursiveAnswer::NotAsked;
+        let event = Event::Looked(Box::new(Sighting::of(&published, &seen, &Silences::default(), schedule)));
+        if let Ok(Step::Changed(after)) = step(&published, &event, &given(&now, schedule)) {
+            published = *after;
+        }
+        match &published.state {
+            State::Published(state) => (state.rounds_seen, state.confirmed_after),
+            _ => (0, None),
+        }
+    };
+    look(0, &urgent);
+    assert_eq!(look(0, &urgent), (1, None));
+    assert_eq!(look(30, &urgent), (2, Some(30)));
+    assert_eq!(look(100, &schedule), (2, None));
+    assert_eq!(look(300, &schedule), (3, Some(300)));
+}
