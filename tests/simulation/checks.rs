@@ -247,7 +247,11 @@ fn states(manifest: &DomainManifest) -> String {
         let waited = binding.witness.as_ref().map_or(0, |witness| witness.waited);
         let held = if binding.held.is_some() { " held" } else { "" };
         let compromised = if binding.compromised.is_some() { " compromised" } else { "" };
-        format!("{} {} +{waited}{held}{compromised}", binding.selector, binding.state.name())
+        let rounds = match &binding.state {
+            State::Published(state) => format!(" {} rounds, confirmed {:?}", state.rounds_seen, state.confirmed_after),
+            _ => String::new(),
+        };
+        format!("{} {} +{waited}{rounds}{held}{compromised}", binding.selector, binding.state.name())
     };
     manifest.bindings().iter().map(state).collect::<Vec<_>>().join(", ")
 }
