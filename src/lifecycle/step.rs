@@ -389,11 +389,15 @@ fn seen_published(binding: &Binding, state: &Published, sighting: &Sighting, giv
     let apart = seconds(schedule.rounds_over).div_ceil(u64::from(schedule.rounds.saturating_sub(1).max(1)));
     let due = first.saturating_add(apart.saturating_mul(u64::from(state.rounds_seen)));
     if state.rounds_seen == 0 || (state.rounds_seen < schedule.rounds && seen_after >= due) {
+        // The next is due that much after this one, however late this is: no look counts twice.
+        state.first_seen_after = Some(waited.saturating_sub(apart.saturating_mul(u64::from(state.rounds_seen))));
         state.rounds_seen += 1;
-        state.first_seen_after = Some(first);
         state.first_seen = state.first_seen.or(Some(whole(&sighting.at)));
     }
-    if state.confirmed_after.is_none() && state.rounds_seen >= schedule.rounds {
+    if state.rounds_seen < schedule.rounds {
+        // They were enough in an emergency, which is over.
+        state.confirmed_after = None;
+    } else if state.confirmed_after.is_none() {
         state.confirmed_after = Some(waited);
     }
     let confirmed = state.confirmed_after.is_some();

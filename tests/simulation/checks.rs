@@ -32,6 +32,12 @@ impl World {
         actor: Actor,
     ) -> Option<DomainManifest> {
         let before = self.store.manifest();
+        let signing =
+            |manifest: &DomainManifest| manifest.signing().map(|binding| binding.key_id()).collect::<Vec<_>>();
+        let often = if self.guard == Some(Guard::Staleness) { 500 } else { 20 };
+        if signing(&before) != signing(&manifest) && self.random.happens(often) {
+            self.cut_a_daemon_off_as_keys_change();
+        }
         let after = match self.guard {
             Some(Guard::Revision) => self.store.commit_anyway(manifest, new_key),
             Some(Guard::KeyFirst) if actor == Actor::Machine && self.random.happens(125) => {
@@ -166,6 +172,7 @@ impl World {
     fn check_ready(&mut self, selector: &Selector) {
         let Some(bound) = self.bound.get(selector).cloned() else { return };
         if let Some((server, why)) = self.zone.not_settled(&bound.name, self.now, self.settle) {
+            self.tell(|world| format!("{} {:?} {:?}", bound.name, world.zone.servers, world.silences));
             self.violate(&format!("(I2) {selector} is Ready, but {why} on {server}"));
         }
     }
@@ -240,7 +247,11 @@ fn states(manifest: &DomainManifest) -> String {
         let waited = binding.witness.as_ref().map_or(0, |witness| witness.waited);
         let held = if binding.held.is_some() { " held" } else { "" };
         let compromised = if binding.compromised.is_some() { " compromised" } else { "" };
-        format!("{} {} +{waited}{held}{compromised}", binding.selector, binding.state.name())
+        let rounds = match &binding.state {
+            State::Published(state) => format!(" {} rounds, confirmed {:?}", state.rounds_seen, state.confirmed_after),
+            _ => String::new(),
+        };
+        format!("{} {} +{waited}{rounds}{held}{compromised}", binding.selector, binding.state.name())
     };
     manifest.bindings().iter().map(state).collect::<Vec<_>>().join(", ")
 }

@@ -179,10 +179,24 @@ impl World {
     }
 
     fn cut_a_daemon_off(&mut self) {
+        let (daemon, span) = (self.a_daemon(), self.random.up_to(3 * HOUR));
+        self.cut_off(daemon, span);
+    }
+
+    /// A daemon has read the store a moment before its keys change, and cannot read it after.
+    pub(crate) fn cut_a_daemon_off_as_keys_change(&mut self) {
         let daemon = self.a_daemon();
+        if self.daemons[daemon].is_well() {
+            self.tally.faults += 1;
+            self.daemons[daemon].select(self.now);
+            let span = self.random.between(HOUR, 3 * HOUR);
+            self.cut_off(daemon, span);
+        }
+    }
+
+    fn cut_off(&mut self, daemon: usize, span: Duration) {
         let reach = *self.random.pick(&[Reach::Hangs, Reach::Fails]);
         self.daemons[daemon].set_reach(reach);
-        let span = self.random.up_to(3 * HOUR);
         self.after(span, Event::Mend(Mend::Reach(daemon)));
         for part in 1..6 {
             self.after(span * part / 6, Event::Extra(daemon));

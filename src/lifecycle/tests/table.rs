@@ -247,8 +247,8 @@ fn a_slow_look_never_makes_a_wait_shorter() {
     assert_eq!(look(0, 50), (1, None));
     assert_eq!(look(190, 210), (1, None), "its answers may have come 140 s after those of the first");
     assert_eq!(look(200, 220), (2, None));
-    assert_eq!(look(349, 380), (2, None));
-    assert_eq!(look(350, 400), (3, Some(400)), "settling begins when the last answer was there");
+    assert_eq!(look(369, 380), (2, None));
+    assert_eq!(look(370, 400), (3, Some(400)), "settling begins when the last answer was there");
 }
 
 #[test]
@@ -268,4 +268,52 @@ fn what_a_clock_ahead_wrote_down_does_not_keep_a_withdrawal_from_being_seen() {
     assert_eq!(seen_after(15 * DAY - 10), StateName::Retiring, "the look is older than the withdrawal");
     assert_eq!(seen_after(15 * DAY - 30), StateName::Withdrawn);
     assert_eq!(seen_after(400 * DAY), StateName::Withdrawn, "no look could ever be younger");
+}
+
+#[test]
+fn a_late_look_counts_as_one_round() {
+    let schedule = Schedule::default();
+    let mut published = binding(StateName::Generated, &at(0));
+    let mut look = |second: i64| {
+        let now = at(second);
+        let seen = observed(&[ours(&published)], &now);
+        let event = Event::Looked(Box::new(Sighting::of(&published, &seen, &Silences::default(), &schedule)));
+        if let Ok(Step::Changed(after)) = step(&published, &event, &given(&now, &schedule)) {
+            published = *after;
+        }
+        match &published.state {
+            State::Published(state) => state.rounds_seen,
+            _ => 0,
+        }
+    };
+    look(0);
+    assert_eq!(look(0), 1);
+    assert_eq!(look(3600), 2);
+    assert_eq!(look(3600), 2, "the same look, taken in again");
+    assert_eq!(look(3749), 2);
+    assert_eq!(look(3750), 3);
+}
+
+#[test]
+fn rounds_that_were_enough_in_an_emergency_are_not_after_it() {
+    let (schedule, urgent) = (Schedule::default(), Schedule::default().shortened());
+    let mut published = binding(StateName::Generated, &at(0));
+    let mut look = |second: i64, schedule: &Schedule| {
+        let now = at(second);
+        let mut seen = observed(&[ours(&published)], &now);
+        seen.observation.recursive.answer = crate::observation::RecursiveAnswer::NotAsked;
+        let event = Event::Looked(Box::new(Sighting::of(&published, &seen, &Silences::default(), schedule)));
+        if let Ok(Step::Changed(after)) = step(&published, &event, &given(&now, schedule)) {
+            published = *after;
+        }
+        match &published.state {
+            State::Published(state) => (state.rounds_seen, state.confirmed_after),
+            _ => (0, None),
+        }
+    };
+    look(0, &urgent);
+    assert_eq!(look(0, &urgent), (1, None));
+    assert_eq!(look(30, &urgent), (2, Some(30)));
+    assert_eq!(look(100, &schedule), (2, None));
+    assert_eq!(look(300, &schedule), (3, Some(300)));
 }
