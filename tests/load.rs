@@ -181,6 +181,7 @@ fn no_message_fails_while_runs_are_killed_at_every_effect() {
         for cut in Cut::ALL {
             assert!(counts.contains_key(&cut), "no run was killed at {cut:?}");
         }
+        cuts.end();
         nothing_is_left_over(&host, &hooks);
     });
 }
@@ -207,7 +208,9 @@ impl Drop for Over<'_> {
 
 /// After a whole run, nothing of what was cut short stays, and each line of the audit log stands there once.
 fn nothing_is_left_over(host: &Host, hooks: &Hooks) {
-    let mut run = host.rotate().stdout(Stdio::null()).spawn().unwrap();
+    let output = host.state().join("output");
+    let said = fs::File::create(&output).unwrap();
+    let mut run = host.rotate().stdout(said).stderr(Stdio::null()).spawn().unwrap();
     let status = loop {
         if let Some(status) = run.try_wait().unwrap() {
             break status;
@@ -217,7 +220,7 @@ fn nothing_is_left_over(host: &Host, hooks: &Hooks) {
         }
         thread::sleep(Duration::from_millis(5));
     };
-    assert!(status.success(), "{status}");
+    assert!(status.success(), "{status}: {}", fs::read_to_string(output).unwrap());
     let manifest = host.manifest();
     let bindings = manifest["bindings"].as_array().unwrap();
     let has_key = |selector: &str| {

@@ -119,6 +119,11 @@ impl Cuts {
         self.state.lock().unwrap().cut.clone()
     }
 
+    /// No run is cut any more, and relays pass everything on.
+    pub(crate) fn end(&self) {
+        self.state.lock().unwrap().is_killed = false;
+    }
+
     /// One run, cut somewhere or nowhere. What it said, if it ended by itself and not well.
     pub(crate) fn run(&self, host: &Host, number: usize, rotations: usize) -> Result<(), String> {
         self.rotations.store(rotations, Ordering::Relaxed);
