@@ -119,11 +119,16 @@ impl Cuts {
         self.state.lock().unwrap().cut.clone()
     }
 
+    /// No run is cut any more, and relays pass everything on.
+    pub(crate) fn end(&self) {
+        self.state.lock().unwrap().is_killed = false;
+    }
+
     /// One run, cut somewhere or nowhere. What it said, if it ended by itself and not well.
     pub(crate) fn run(&self, host: &Host, number: usize, rotations: usize) -> Result<(), String> {
         self.rotations.store(rotations, Ordering::Relaxed);
         self.keys.get_or_init(|| host.keys());
-        let (lock, place) = match number % 6 {
+        let (mut lock, place) = match number % 6 {
             1 => (lock(&host.keys()), Some((Cut::BeforeCommit, host.keys()))),
             4 => {
                 let path = host.state().join("audit.jsonl");
@@ -148,27 +153,18 @@ impl Cuts {
                 && lock.is_some()
             {
                 waits = if has_open(&descriptors, path) { waits + 1 } else { 0 };
-                // It had it open so long: it waits for the lock.
+                // It had it open so long: it waits for the lock. Cut there often enough, it may have it.
                 if waits > 5 && !self.reached(*cut, &number.to_string()) {
-                    break None;
+                    lock = None;
                 }
             }
             let mut victim = self.victim.lock().unwrap();
             if let Some(status) = victim.as_mut().and_then(|child| child.try_wait().unwrap()) {
                 *victim = None;
-                break Some(status);
+                break status;
             }
         };
         drop(lock);
-        let status = match status {
-            Some(status) => status,
-            // Often enough cut there: it may go on.
-            None => {
-                // The others must not wait for the victim meanwhile.
-                let mut child = self.victim.lock().unwrap().take().unwrap();
-                child.wait().unwrap()
-            }
-        };
         let is_killed = self.state.lock().unwrap().is_killed;
         if is_killed || status.success() {
             return Ok(());
