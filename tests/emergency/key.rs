@@ -12,6 +12,7 @@ use waxseal::names::DomainName;
 
 use crate::common::ZONE;
 use crate::host::{Host, Settings, has_line, json, text};
+use crate::support::eventually;
 
 #[test]
 #[ignore = "needs BIND; tests/run-all installs it"]
@@ -108,7 +109,7 @@ fn without_evidence_the_minute_is_waited_for_too() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("not heard:") && said.contains("1 of 1 domains are through"), "{said}");
     assert!(host.is_revoked(ZONE, &old));
-    assert!(jiff::Timestamp::now().duration_since(begun).as_secs() >= 60);
+    assert!(jiff::Timestamp::now().duration_since(begun).as_secs() >= 59);
 }
 
 #[test]
@@ -145,7 +146,10 @@ fn without_a_standby_the_operator_must_choose_and_a_fresh_key_signs_within_the_r
         assert_eq!(samples.iter().all(|signing| !signing.is_empty()), signs_meanwhile, "{choice}: {samples:?}");
         let fresh = host.key(ZONE, "active", 'r');
         assert!(fresh != old && host.is_revoked(ZONE, &old));
-        assert_eq!(host.signs_with(), [fresh]);
+        // A daemon looks at the store again when what it knows is a second old.
+        eventually("the daemon to sign with the fresh key", Duration::from_secs(10), || {
+            (host.signs_with() == [fresh.clone()]).then_some(())
+        });
     }
 }
 

@@ -162,7 +162,7 @@ impl<'a> Teller<'a> {
                 }
                 ("transition", None, Some(after)) => writeln!(out, "  {selector}: {GOOD}{after}{GOOD:#}")?,
                 ("transition", _, None) => writeln!(out, "  {selector}: {GOOD}forgotten{GOOD:#}")?,
-                _ => writeln!(out, "  {selector}: {what}")?,
+                (what, _, after) => writeln!(out, "  {selector}: {}", in_words(what, after.as_deref()))?,
             }
         }
         for refused in refused {
@@ -188,6 +188,20 @@ impl<'a> Teller<'a> {
             writeln!(out, "  {BAD}{key}: {}{BAD:#}{until}", alarm.detail)?;
         }
         Ok(())
+    }
+}
+
+/// What was done beside a change of state.
+fn in_words<'a>(what: &'a str, after: Option<&str>) -> &'a str {
+    match (what, after) {
+        ("published", _) => "its record was published",
+        ("revoked", _) => "its record was replaced by one with an empty p=",
+        ("deleted", _) => "its record was deleted",
+        ("destroyed", _) => "its private key was destroyed",
+        ("held", Some("free")) => "it is held no longer",
+        ("held", _) => "it is held: its record is left as it is",
+        ("compromised", _) => "it is compromised",
+        _ => what,
     }
 }
 
