@@ -1,7 +1,5 @@
 //! Changes of a domain's manifest, each a function from one manifest to the next.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 
 use super::event::Event;
@@ -54,7 +52,7 @@ pub fn apply(
     now: &Witnessed,
     schedule: &Schedule,
 ) -> Result<DomainManifest, ChangeError> {
-    let domain = Domain { manifest, evidence, now, schedule: &in_force(manifest, schedule) };
+    let domain = Domain { manifest, evidence, now, schedule, hasty: &schedule.shortened() };
     let mut bindings = manifest.bindings().to_vec();
     let mut tombstones = manifest.tombstones().to_vec();
     match change {
@@ -168,7 +166,7 @@ pub fn compromise(
     now: &Witnessed,
     schedule: &Schedule,
 ) -> Result<Emergency, ChangeError> {
-    let domain = Domain { manifest, evidence, now, schedule };
+    let domain = Domain { manifest, evidence, now, schedule, hasty: &schedule.shortened() };
     let unknown = || ChangeError::NoSuchSelector { selector: selector.clone() };
     let binding = manifest.binding(selector).ok_or_else(unknown)?;
     let mut bindings = manifest.bindings().to_vec();
@@ -228,21 +226,21 @@ pub(super) fn is_usable(binding: &Binding) -> bool {
     binding.compromised.is_none() && binding.private_key != PrivateKeyPlace::None
 }
 
-/// The schedule that holds for a domain now: with shortened checks while an enabled domain has no sound key that signs
-/// because of a compromise. Ed25519 alone does not count in place of a compromised RSA key: most verifiers know RSA only.
-pub(super) fn in_force<'a>(manifest: &DomainManifest, schedule: &'a Schedule) -> Cow<'a, Schedule> {
+/// Whether checks of keys of an algorithm are shortened now: no sound key of an enabled domain signs because of a
+/// compromise; for RSA also while Ed25519 alone signs, for most verifiers know RSA only.
+pub(super) fn is_hasty(manifest: &DomainManifest, algorithm: Algorithm) -> bool {
     let signs = |algorithm| manifest.signing().any(|binding| binding.algorithm() == algorithm && is_usable(binding));
     let compromised = |algorithm| {
         let mut bindings = manifest.bindings().iter();
         bindings.any(|binding| binding.algorithm() == algorithm && binding.compromised.is_some())
     };
     let [rsa, ed25519] = [Algorithm::RsaSha256, Algorithm::Ed25519Sha256];
-    let is_emergency = !signs(rsa) && (compromised(rsa) || (compromised(ed25519) && !signs(ed25519)));
-    if manifest.status() == Status::Enabled && is_emergency {
-        Cow::Owned(schedule.shortened())
-    } else {
-        Cow::Borrowed(schedule)
-    }
+    let nothing_signs = !signs(rsa) && !signs(ed25519);
+    let is_emergency = match algorithm {
+        Algorithm::RsaSha256 => !signs(rsa) && (compromised(rsa) || (nothing_signs && compromised(ed25519))),
+        Algorithm::Ed25519Sha256 => nothing_signs && (compromised(rsa) || compromised(ed25519)),
+    };
+    manifest.status() == Status::Enabled && is_emergency
 }
 
 /// What steps of one domain's bindings go by.
@@ -252,14 +250,21 @@ pub(super) struct Domain<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) now: &'a Witnessed,
     pub(super) schedule: &'a Schedule,
+    /// With shortened checks.
+    pub(super) hasty: &'a Schedule,
 }
 
 impl<'a> Domain<'a> {
+    /// The schedule that holds for keys of an algorithm now.
+    pub(super) fn schedule_of(&self, algorithm: Algorithm) -> &'a Schedule {
+        if is_hasty(self.manifest, algorithm) { self.hasty } else { self.schedule }
+    }
+
     pub(super) fn circumstances(&self, binding: &Binding) -> Circumstances<'a> {
         let heard = self.evidence.acknowledged_revision.is_some_and(|revision| revision >= self.manifest.revision());
         Circumstances {
             now: self.now,
-            schedule: self.schedule,
+            schedule: self.schedule_of(binding.algorithm()),
             last_used: self.evidence.last_used.get(&binding.key_id()).copied(),
             daemons: if heard { Daemons::Ceased } else { Daemons::NotHeard },
         }

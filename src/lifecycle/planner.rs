@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::change::{Domain, in_force, is_usable};
+use super::change::{Domain, is_usable};
 use super::event::Event;
 use super::plan::{Action, Alarm, Automation, Change, Depth, Evidence, Plan, Threat, Wait, WaitReason};
 use super::schedule::{Schedule, Standby};
@@ -38,7 +38,7 @@ pub fn plan(
     schedule: &Schedule,
     automation: Automation,
 ) -> Plan {
-    let domain = Domain { manifest, evidence, now, schedule: &in_force(manifest, schedule) };
+    let domain = Domain { manifest, evidence, now, schedule, hasty: &schedule.shortened() };
     let mut planner = Planner { domain, observations, automation, plan: Plan::default() };
     if manifest.status() != Status::Gone {
         planner.domain();
@@ -134,7 +134,7 @@ impl<'a> Planner<'a> {
             return self.wait(Some(binding), reason, Some(self.after(POLL)));
         }
         if state.confirmed_after.is_none() {
-            let until = Some(self.after(SignedDuration::from_secs(self.apart().cast_signed())));
+            let until = Some(self.after(SignedDuration::from_secs(self.apart(binding).cast_signed())));
             return self.wait(Some(binding), WaitReason::Rounds { seen: state.rounds_seen }, until);
         }
         if self.waits_on(binding, WaitReason::Settle) {
@@ -478,15 +478,15 @@ impl<'a> Planner<'a> {
         let Domain { now, schedule, .. } = self.domain;
         let observed = self.observations.seen.get(&binding.selector)?;
         let elapsed = now.since(&observed.at);
-        let fresh = FRESH.min(self.apart().max(1));
+        let fresh = FRESH.min(self.apart(binding).max(1));
         let is_fresh = elapsed.seconds < fresh && elapsed.trouble.is_none() && observed.at.boot_id == now.boot_id;
         is_fresh.then(|| Sighting::of(binding, observed, &self.observations.silences, schedule))
     }
 
     /// Seconds between two rounds.
-    fn apart(&self) -> u64 {
-        let rounds = u64::from(self.domain.schedule.rounds.saturating_sub(1).max(1));
-        seconds(self.domain.schedule.rounds_over).div_ceil(rounds)
+    fn apart(&self, binding: &Binding) -> u64 {
+        let schedule = self.domain.schedule_of(binding.algorithm());
+        seconds(schedule.rounds_over).div_ceil(u64::from(schedule.rounds.saturating_sub(1).max(1)))
     }
 
     fn needs_count(&self, binding: &Binding) -> bool {

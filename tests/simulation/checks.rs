@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waxseal::dkim::Algorithm;
 use waxseal::dkim::key::KeyId;
 use waxseal::manifest::{Binding, DomainManifest, EnteredBy, Origin, PrivateKeyPlace, State, StateName, Status};
 use waxseal::names::Selector;
@@ -59,9 +60,7 @@ impl World {
         for binding in after.bindings() {
             let was = before.binding(&binding.selector);
             self.check_private_key(binding);
-            // Checks are shortened then.
-            let is_emergency = before.bindings().iter().any(|binding| binding.compromised.is_some())
-                && !before.signing().any(|binding| binding.compromised.is_none());
+            let is_emergency = is_hasty(before, binding.algorithm());
             if binding.state.name() == StateName::Active && !was.is_some_and(is_active) {
                 self.check_activation(was, binding, actor);
                 if is_emergency {
@@ -254,4 +253,14 @@ fn states(manifest: &DomainManifest) -> String {
         format!("{} {} +{waited}{rounds}{held}{compromised}", binding.selector, binding.state.name())
     };
     manifest.bindings().iter().map(state).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether checks are shortened: nothing sound signs, because of a compromise; for RSA also while only Ed25519 does.
+fn is_hasty(manifest: &DomainManifest, algorithm: Algorithm) -> bool {
+    let is_sound = |binding: &&Binding| binding.compromised.is_none();
+    let sound = || manifest.signing().filter(is_sound).map(Binding::algorithm);
+    let compromised = || manifest.bindings().iter().filter(|binding| !is_sound(binding)).map(Binding::algorithm);
+    let lacks_rsa = sound().all(|algorithm| algorithm != Algorithm::RsaSha256);
+    (sound().count() == 0 && compromised().count() > 0)
+        || (algorithm == Algorithm::RsaSha256 && lacks_rsa && compromised().any(|one| one == Algorithm::RsaSha256))
 }
