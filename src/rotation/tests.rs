@@ -231,8 +231,9 @@ impl World {
         };
         match deed {
             Deed::Run(cut) => {
-                let done = self.run(*cut).is_some();
-                if done {
+                // One that pauses since the clock was set leaves everything to the next.
+                let is_clock = |wait: &crate::lifecycle::Wait| matches!(wait.reason, WaitReason::Clock { .. });
+                if self.run(*cut).is_some_and(|done| !done.plan.waits.iter().any(is_clock)) {
                     self.run_again();
                 }
             }
