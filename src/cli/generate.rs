@@ -50,7 +50,7 @@ pub(super) struct Args {
     pub(super) keys: KeyArgs,
 
     /// What selectors look like: text with {date}, {algorithm} (r or e) and {random}. One that was used gets a number
-    /// behind it. Otherwise as `selector` in the configuration says, and for domains with [[slots]] these.
+    /// behind it. Otherwise as `selector` in the configuration says, and for domains with `[[slots]]` these.
     #[arg(long, value_name = "TEMPLATE")]
     selector_template: Option<SelectorTemplate>,
 

@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ZONE")]
     zone: Vec<DomainName>,
 
-    /// Print the CNAMEs instead that domains with [[slots]] need in their own zones, once and for all: for whoever runs
+    /// Print the CNAMEs instead that domains with `[[slots]]` need in their own zones, once and for all: for whoever runs
     /// these.
     #[arg(long, conflicts_with_all = ["selector", "state", "format", "zone"])]
     cnames: bool,
