@@ -17,7 +17,7 @@ use super::rotation::Rotation;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Trust};
+use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Rule, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -31,6 +31,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whose mail is ours to sign.
     pub trust: Trust,
+    /// What becomes of mail of some authors, in the order of the file.
+    pub rules: Vec<Rule>,
     /// How mail is signed, and what happens when it cannot be.
     pub signing: Signing,
     /// Settings of single domains, by signing domain; ask [`Config::domain`].

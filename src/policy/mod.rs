@@ -14,8 +14,17 @@
 
 mod author;
 mod decision;
+mod glob;
+mod login;
 mod origin;
+mod pattern;
+mod rule;
+mod trust;
 
 pub use author::{author_domain, signing_candidates};
 pub use decision::{Action, Decision, OnFailure, OnRelayed, OnUnsignable, Reason};
-pub use origin::{Origin, Peer, Submission, Trust, is_relayed};
+pub use login::{EnvelopeMatch, LoginBinding, Logins};
+pub use origin::{Origin, Peer, Submission, is_relayed};
+pub use pattern::{AddressPattern, HostPattern, HostPatternError, PatternError, PeerPattern, PeerPatternError};
+pub use rule::{Identity, IdentityError, Lifetime, Rule, RuleAction, RuleSettings, Signer, SignerError, Spot};
+pub use trust::{MacroCondition, MacroConditionError, Trust};

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
+use super::trust::Trust;
 use crate::message::Headers;
 
 /// Where the MTA's client is, as far as the MTA says.
@@ -15,30 +14,6 @@ pub enum Peer {
     Local,
     /// The MTA does not say, or says what cannot be understood.
     Unknown,
-}
-
-/// Who is trusted with our signatures.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    /// Clients that logged in.
-    pub authenticated: bool,
-    /// Networks whose clients are trusted.
-    pub networks: Vec<IpNet>,
-    /// Values of `{daemon_name}`, compared octet by octet, whose clients are trusted.
-    pub daemon_names: Vec<String>,
-    /// Mail submitted on this machine without a network.
-    pub local_submission: bool,
-    /// Whether mail that is trusted only because it came from this machine is signed though it has been received
-    /// before. Listeners may differ.
-    pub sign_relayed: bool,
-}
-
-impl Trust {
-    /// Whether a client's address is in a trusted network.
-    pub fn covers(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.networks.iter().any(|network| network.contains(&client))
-    }
 }
 
 /// What the MTA tells of a message's origin.
@@ -130,9 +105,7 @@ mod tests {
         Trust {
             authenticated: true,
             networks: ["127.0.0.0/8", "::1/128", "192.0.2.0/24"].map(|network| network.parse().unwrap()).into(),
-            daemon_names: vec!["ORIGINATING".into()],
-            local_submission: true,
-            sign_relayed: false,
+            ..Trust::default()
         }
     }
 
