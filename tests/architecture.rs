@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
     ("report", &["names", "clock", "finding", "observation"]),
     ("record_format", &["names", "dkim", "manifest"]),
-    ("files", &["names", "clock", "finding", "config"]),
+    ("files", &["names", "clock", "finding", "config", "policy"]),
     ("keystore", &["names", "clock", "finding", "dkim", "manifest"]),
     ("dns", &["names", "clock", "finding", "observation", "config", "files"]),
     ("audit", &["names", "clock", "finding"]),

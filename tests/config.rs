@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use waxseal::config::{Accounts, Config, Listener, Listeners, MAX_OCTETS, parse, reference};
+use waxseal::config::{Accounts, Config, Listeners, MAX_OCTETS, parse, reference};
 use waxseal::files::configuration::{self, ConfigError};
 use waxseal::finding::{Finding, Place, Severity};
 use waxseal::names::DomainName;
@@ -187,8 +187,7 @@ fn a_listener_knows_its_file_and_its_peers() {
     let Listeners::Named(listeners) = &config.listeners else { panic!("two listeners are named") };
     let [unix, inet] = listeners.as_slice() else { panic!("two listeners are named") };
     assert_eq!((unix.permissions.mode, unix.permissions.owner, unix.permissions.group), (0o600, Some(990), Some(5)));
-    let on_relayed = |listener: &Listener| listener.on_relayed(&config.trust);
-    assert_eq!((on_relayed(unix), on_relayed(inet)), (OnRelayed::Pass, OnRelayed::Sign));
+    assert_eq!((unix.on_relayed(), inet.on_relayed()), (None, Some(OnRelayed::Sign)));
     assert!(inet.admits("192.0.2.9".parse().unwrap()) && inet.admits("::ffff:192.0.2.9".parse().unwrap()));
     assert!(!inet.admits("127.0.0.1".parse().unwrap()));
     assert!(unix.admits("127.0.0.1".parse().unwrap()) && !unix.admits("192.0.2.9".parse().unwrap()));

@@ -81,7 +81,7 @@ pub struct Listener {
     /// Who may connect over TCP; ask [`Listener::admits`].
     pub allow: Vec<IpNet>,
     /// Whether mail trusted only by loopback or local submission is signed although it carries a Received field, where
-    /// that differs from [`Trust`]; ask [`Listener::on_relayed`].
+    /// that differs from [`Trust`].
     pub sign_relayed: Option<bool>,
 }
 
@@ -91,9 +91,9 @@ impl Listener {
         Self { name: None, address, permissions: Permissions::default(), allow: Vec::new(), sign_relayed: None }
     }
 
-    /// What to do with mail that was received before: as this listener says, or else as `trust` says at the moment.
-    pub fn on_relayed(&self, trust: &Trust) -> OnRelayed {
-        if self.sign_relayed.unwrap_or(trust.sign_relayed) { OnRelayed::Sign } else { OnRelayed::Pass }
+    /// What to do with mail that was received before, where this listener differs from [`Trust`].
+    pub fn on_relayed(&self) -> Option<OnRelayed> {
+        self.sign_relayed.map(|sign| if sign { OnRelayed::Sign } else { OnRelayed::Pass })
     }
 
     /// What logs call it.

@@ -163,6 +163,28 @@ impl Policy {
         judgement
     }
 
+    /// Judges a message as if it came from somebody trusted who may write as its author: what remains are the author, the
+    /// rules and the keys.
+    pub fn judge_trusted(&self, headers: &Headers, recipients: &Recipients, trace: &mut impl Trace) -> Judgement {
+        let mut judgement = Judgement {
+            origin: Origin::Untrusted,
+            author: None,
+            rule: None,
+            outcome: Err(Reason::NotTrusted),
+            lacks_recipients: false,
+        };
+        judgement.outcome = Author::of(headers).and_then(|author| {
+            let author = judgement.author.insert(author);
+            trace.note(|| Step::Author { address: author.address() });
+            (judgement.rule, judgement.lacks_recipients) = self.decider(author, recipients, trace);
+            match judgement.rule {
+                Some(decider) if self.says_never(decider) => Err(Reason::RuleNever),
+                decider => Ok(self.search(author, decider)),
+            }
+        });
+        judgement
+    }
+
     fn outcome(&self, facts: &Facts<'_>, judged: &mut Judgement, trace: &mut impl Trace) -> Result<Search, Reason> {
         if let Some(by) = self.ignores(&facts.submission) {
             trace.note(|| Step::Ignored { by: by.to_string() });

@@ -100,6 +100,12 @@ impl Search {
         Self { author, wanted }
     }
 
+    /// A search for the keys of one domain, whoever the author is.
+    pub fn of_domain(domain: DomainName) -> Self {
+        let signer = Signer { domain: domain.clone(), selector: None };
+        Self::new(domain, vec![signer], Vec::new())
+    }
+
     /// Begins it.
     pub fn begin<K>(self) -> Hunt<K> {
         Hunt { search: self, asked: None, signatures: Vec::new(), missing: Vec::new(), selectors_missed: 0 }
