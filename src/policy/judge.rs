@@ -13,7 +13,7 @@ use super::map;
 use super::origin::{Origin, Submission, is_relayed};
 use super::pattern::{AddressPattern, PeerPattern};
 use super::rule::{Identity, Rule, RuleAction, RuleSettings, Signer};
-use super::search::Search;
+use super::search::{Found, Plan, Search, SigningKeys};
 use super::table::{Place, Table};
 use super::trace::{Line, RelayedOutcome, Step, Trace};
 use super::trust::{MacroCondition, Trust};
@@ -68,17 +68,18 @@ pub struct Recipients {
     fitting: Vec<Place>,
 }
 
-/// What is to become of a message, as far as it can be said without its keys.
+/// What is to become of a message: without its keys so far as can be said, `T` being the [`Search`] for them, or with
+/// them, `T` being the [`Plan`].
 #[derive(Debug)]
-pub struct Judgement {
+pub struct Judgement<T = Search> {
     /// Where it came from.
     pub origin: Origin,
     /// Whose it is, if that was asked and can be said.
     pub author: Option<Author>,
     /// The rule that decides, if one does.
     pub rule: Option<Decider>,
-    /// Whose keys to look for, or why not to sign.
-    pub outcome: Result<Search, Reason>,
+    /// Whose keys to look for, or who signs; or why not.
+    pub outcome: Result<T, Reason>,
     /// Whether a rule was passed over because the MTA was not asked for the recipients: it connected before a rule wanted
     /// them.
     pub lacks_recipients: bool,
@@ -161,6 +162,27 @@ impl Policy {
             trace.note(|| Step::Decided { reason });
         }
         judgement
+    }
+
+    /// Judges a message and looks for its keys, where they are at hand: for explanations and tests. The daemon, which waits for
+    /// its store, takes the same steps.
+    pub fn decide<K: SigningKeys>(
+        &self,
+        facts: &Facts<'_>,
+        signs_for_subdomains: impl Fn(&DomainName) -> bool,
+        mut keys: impl FnMut(&DomainName) -> Found<K>,
+        trace: &mut impl Trace,
+    ) -> Judgement<Plan<K>> {
+        let Judgement { origin, author, rule, outcome, lacks_recipients } = self.judge(facts, trace);
+        let outcome = outcome.and_then(|search| {
+            let mut hunt = search.begin();
+            while let Some(domain) = hunt.next_domain() {
+                let found = keys(domain);
+                hunt.answer(found, &signs_for_subdomains, trace);
+            }
+            hunt.finish(trace)
+        });
+        Judgement { origin, author, rule, outcome, lacks_recipients }
     }
 
     /// Judges a message as if it came from somebody trusted who may write as its author: what remains are the author, the
