@@ -376,7 +376,7 @@ fn every_line_of_a_map_that_cannot_be_understood_is_named_at_once() {
         ("authors:4:1: error", "no domain"),
         ("authors:5:1: error", "\"a=b\" is no signing domain"),
         ("authors:6:1: error", "path"),
-        ("authors:7:1: error", "is no i="),
+        ("authors:7:1: error", "\"g\" is one word too many"),
         ("recipients:2:1: error", "\"signer.example\" is one word too many"),
         ("logins:2:1: error", "the login \"joe\" stands at logins:1 already"),
         ("logins:3:1: error", "nothing stands behind the login \"ann\""),
@@ -386,6 +386,17 @@ fn every_line_of_a_map_that_cannot_be_understood_is_named_at_once() {
         assert!(found, "{place} {what}\n{}", said.join("\n"));
     }
     assert_eq!(said.len(), expected.len(), "{}", said.join("\n"));
+}
+
+#[test]
+fn a_line_takes_less_than_200_octets_of_memory() {
+    const LINES: usize = 20_000;
+    let lines =
+        (0..LINES).map(|number| format!("user{number}@customer{number}.example.com customer{number}.example.com"));
+    let maps = BTreeMap::from([("m".to_owned(), lines.collect::<Vec<_>>().join("\n"))]);
+    let (policy, _) = compiled(&configuration("[[rule]]\nfrom_maps = [\"m\"]\n"), &maps).unwrap();
+    assert_eq!(policy.entries(), LINES);
+    assert!(policy.memory() < 200 * LINES, "{}", policy.memory());
 }
 
 /// The macros asked for at each stage, by its number.

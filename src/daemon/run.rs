@@ -29,7 +29,7 @@ use crate::milter::Session;
 use crate::observe::journald::Journal;
 use crate::observe::log::{self, Form, Target};
 use crate::observe::tally::Tally;
-use crate::policy::Action;
+use crate::policy::{Action, Warning};
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -210,6 +210,10 @@ impl<S: KeyStore + 'static> Daemon<S> {
             );
         }
         let tally = &self.filter.tally;
+        for warning in Warning::ALL.into_iter().filter(|warning| tally.of_warning(*warning) > 0) {
+            let (messages, remedy) = (tally.of_warning(warning), warning.remedy());
+            tracing::info!(%warning, messages, remedy, "messages were signed with this warning");
+        }
         let cache = self.filter.keys.cache().statistics();
         tracing::info!(
             signed = tally.of_action(Action::Sign),

@@ -413,7 +413,10 @@ impl Header<'_> {
 
 /// The two parts of an envelope address, with angle brackets or without (RFC 5321 §4.1.2).
 fn envelope_address(address: &[u8]) -> Option<(&[u8], DomainName)> {
-    let bare = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(address);
+    let bare = match address.strip_prefix(b"<") {
+        Some(rest) => rest.strip_suffix(b">")?,
+        None => address,
+    };
     let at = memchr::memrchr(b'@', bare)?;
     Some((&bare[..at], DomainName::from_octets(&bare[at + 1..]).ok()?))
 }
