@@ -174,6 +174,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli/"]),
     ("quick_cache", &["src/keystore/"]),
     ("uzers", &["src/files/"]),
+    ("aho_corasick", &["src/policy/"]),
     ("sd_notify", &["src/daemon/"]),
     ("listenfd", &["src/daemon/"]),
 ];

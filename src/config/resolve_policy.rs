@@ -97,20 +97,31 @@ impl<A: Accounts> Resolver<'_, '_, A> {
 
     pub(super) fn rules(&mut self, specs: Option<&[v1::Rule]>, signing: &Signing, directory: &Path) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
+        let mut for_all: Option<usize> = None;
         for (index, spec) in specs.unwrap_or_default().iter().enumerate() {
             if spec.name.is_some() && rules.iter().any(|other| other.name == spec.name) {
                 let evidence = format!("{:?} is another rule's name", spec.name.as_deref().unwrap_or_default());
                 self.error("config.rule_name", &rule_path(index, "name"), evidence, "give each its own");
             }
-            let all = rules.iter().find(|rule| rule.is_for_all_authors() && rule.is_for_all_recipients());
-            if let Some(before) = all {
+            if let Some(before) = for_all.and_then(|before| rules.get(before)) {
                 let evidence = format!("{} before it is for all mail, so this one never decides", before.label());
                 self.warning("config.rule_shadowed", &rule_path(index, "")[..2], evidence, "move it up");
+            }
+            if for_all.is_none() && self.is_for_all(spec, index) {
+                for_all = Some(index);
             }
             let rule = self.rule(spec, index, signing, directory);
             rules.push(rule);
         }
         rules
+    }
+
+    /// Whether a rule leaves open whom it is for, and not only because that cannot be read.
+    fn is_for_all(&self, spec: &v1::Rule, index: usize) -> bool {
+        let names_somebody =
+            [spec.from.is_some(), spec.from_maps.is_some(), spec.to.is_some(), spec.to_maps.is_some()].contains(&true);
+        let settings = ["from", "from_maps", "to", "to_maps"];
+        !names_somebody && !settings.iter().any(|setting| self.source().was_removed(&rule_path(index, setting)))
     }
 
     fn rule(&mut self, spec: &v1::Rule, index: usize, signing: &Signing, directory: &Path) -> Rule {

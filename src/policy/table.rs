@@ -82,6 +82,11 @@ impl Default for Table {
 impl Table {
     /// The lines that follow stand in this file, in this list.
     pub(super) fn begin(&mut self, file: &Path, list: u32) {
+        let goes_on =
+            |last: &Run| last.list == list && self.files.get(last.file as usize).is_some_and(|known| known == file);
+        if self.runs.last().is_some_and(goes_on) {
+            return;
+        }
         let known = self.files.iter().rposition(|known| known == file);
         let file = known.unwrap_or_else(|| {
             self.files.push(file.to_owned());
@@ -90,7 +95,6 @@ impl Table {
         let run = Run { from: self.entries.len() as u32, file: file as u32, list };
         match self.runs.last_mut() {
             Some(last) if last.from == run.from => *last = run,
-            Some(last) if (last.file, last.list) == (run.file, run.list) => {}
             _ => self.runs.push(run),
         }
     }

@@ -256,12 +256,12 @@ impl fmt::Display for Step {
             Self::Author { address } => write!(f, "the author is {}", Plain(address)),
             Self::NoAuthor { reason } => write!(f, "no author can be made out: {reason}"),
             Self::RulePassedOver { rule, pattern, at } => {
-                write!(f, "{} fits the author ({pattern} at {at}), but no recipient", Plain(rule))
+                write!(f, "{} fits the author ({} at {at}), but no recipient", Plain(rule), Plain(pattern))
             }
             Self::Rule { rule, pattern, at, recipient, never } => {
-                write!(f, "{} decides ({pattern} at {at})", Plain(rule))?;
+                write!(f, "{} decides ({} at {at})", Plain(rule), Plain(pattern))?;
                 if let Some((pattern, at)) = recipient {
-                    write!(f, ", for a recipient ({pattern} at {at})")?;
+                    write!(f, ", for a recipient ({} at {at})", Plain(pattern))?;
                 }
                 f.write_str(if *never { ": never signed" } else { "" })
             }
@@ -269,7 +269,7 @@ impl fmt::Display for Step {
             Self::Login { login, allowed_by } => {
                 write!(f, "the login {} ", Plain(login))?;
                 match allowed_by {
-                    Some((by, Some(at))) => write!(f, "may write as the author ({by} at {at})"),
+                    Some((by, Some(at))) => write!(f, "may write as the author ({} at {at})", Plain(by)),
                     Some((by, None)) => write!(f, "may write as the author ({by})"),
                     None => f.write_str("may not write as the author"),
                 }
