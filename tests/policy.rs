@@ -112,7 +112,8 @@ impl MapSource for TableMaps<'_> {
         let Some(text) = path.file_name().and_then(|name| self.0.get(name.to_str()?)) else { return false };
         text.lines().enumerate().all(|(index, line)| {
             take(path, index + 1, line);
-            included(line).is_none_or(|other| self.read(&path.with_file_name(other), take))
+            let other = included(line).filter(|other| !other.is_empty());
+            other.is_none_or(|other| self.read(&path.with_file_name(other), take))
         })
     }
 }
