@@ -294,12 +294,17 @@ fn write_text(report: &Report, config: &Path, out: &mut dyn Write) -> anyhow::Re
         let Comparison { messages, signed, differences } = comparison;
         writeln!(
             out,
-            "{STRONG}{messages} messages{STRONG:#} put through both, of which OpenDKIM signs {signed}: {} differences",
-            differences.len()
+            "{STRONG}{messages} messages{STRONG:#} put through both, of which OpenDKIM signs {signed}: {} differences, {} by \
+             design",
+            differences.len(),
+            differences.iter().filter(|difference| !difference.by_design.is_empty()).count()
         )?;
         for difference in differences.iter().take(SHOWN) {
-            let crate::import::opendkim::Difference { name, opendkim, waxseal } = difference;
+            let crate::import::opendkim::Difference { name, opendkim, waxseal, by_design } = difference;
             writeln!(out, "  {name}\n    OpenDKIM: {opendkim}\n    Waxseal:  {waxseal}")?;
+            if !by_design.is_empty() {
+                writeln!(out, "    By design: {by_design}")?;
+            }
         }
         if differences.len() > SHOWN {
             writeln!(out, "  {} more; --format json has all", differences.len() - SHOWN)?;

@@ -39,6 +39,9 @@ pub struct Difference {
     pub opendkim: String,
     /// What Waxseal will do.
     pub waxseal: String,
+    /// Why it is meant to be so; empty where it is not.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub by_design: &'static str,
 }
 
 /// What came out of a comparison.
@@ -91,10 +94,22 @@ pub fn compare(setup: &Setup, policy: &Policy, keys: &[CarriedKey], samples: &[S
                     Ok(signatures) => shown(signatures),
                     Err(reason) => format!("does not sign: {reason}"),
                 },
+                by_design: by_design(&ours),
             });
         }
     }
     comparison
+}
+
+/// Where Waxseal does not follow OpenDKIM.
+fn by_design(ours: &Result<Vec<Signature>, Reason>) -> &'static str {
+    match ours {
+        Err(Reason::SeveralFrom | Reason::SeveralDomains) => {
+            "OpenDKIM signs for the first of several authors, and readers may be shown another"
+        }
+        Err(Reason::NoFrom | Reason::UnparsableFrom) => "no author can be told from such a header without guessing",
+        _ => "",
+    }
 }
 
 fn shown(signatures: &[Signature]) -> String {
@@ -213,6 +228,7 @@ impl Sample {
             let name = format!("of the client {}", entry.key);
             match address {
                 Some(address) => samples.push(from(&name, "unknown", Some(address))),
+                None if DomainName::parse(text.trim_start_matches('.')).is_err() => {}
                 None => {
                     let host = text.strip_prefix('.').map_or(text.clone(), |parent| format!("host.{parent}"));
                     samples.push(from(&name, &host, Some([198, 51, 100, 8].into())));
