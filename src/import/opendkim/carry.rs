@@ -117,13 +117,12 @@ impl Setup {
     /// The keys that lines name, read once each.
     fn keys(&self, lines: &[Line], sources: &mut impl Sources, findings: &mut Vec<Finding>) -> Vec<CarriedKey> {
         let mut read: HashMap<PathBuf, Option<Arc<PrivateKey>>> = HashMap::new();
-        // How many lines want it, and where the first is.
         let mut wanted: BTreeMap<&DomainName, Vec<Wanted>> = BTreeMap::new();
         for line in lines {
             let Some(target) = &line.target else { continue };
             let of_domain = wanted.entry(&target.domain).or_default();
             if let Some(other) = of_domain.iter_mut().find(|other| other.selector == target.selector) {
-                other.lines += 1;
+                other.weight.add(line);
                 continue;
             }
             let path = target.key.path(&self.base, &target.author);
@@ -136,7 +135,9 @@ impl Setup {
                 key
             });
             if let Some(key) = key {
-                of_domain.push(Wanted { selector: target.selector.clone(), key, lines: 1, place: line.place.clone() });
+                let mut weight = Weight::default();
+                weight.add(line);
+                of_domain.push(Wanted { selector: target.selector.clone(), key, weight, place: line.place.clone() });
             }
         }
         wanted.into_iter().flat_map(|(domain, keys)| choose(domain, keys, findings)).collect()
@@ -167,19 +168,34 @@ impl Setup {
 struct Wanted {
     selector: Selector,
     key: Arc<PrivateKey>,
-    lines: usize,
+    weight: Weight,
     place: Place,
 }
 
-/// Which keys of a domain sign: of each algorithm the one that most lines name.
+/// How much mail a key probably signs: lines for everybody of a domain, then those for single authors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Weight {
+    whole: usize,
+    single: usize,
+}
+
+impl Weight {
+    fn add(&mut self, line: &Line) {
+        if line.pattern.local_part() == "*" { self.whole += 1 } else { self.single += 1 }
+    }
+}
+
+/// Which keys of a domain sign: of each algorithm the one that weighs most.
 fn choose(domain: &DomainName, wanted: Vec<Wanted>, findings: &mut Vec<Finding>) -> Vec<CarriedKey> {
-    let mut signing: Vec<(Algorithm, Selector, usize)> = Vec::new();
+    let mut signing: Vec<(Algorithm, Selector, Weight)> = Vec::new();
     for key in &wanted {
         let algorithm = key.key.public().algorithm();
         match signing.iter_mut().find(|(other, ..)| *other == algorithm) {
-            Some((_, selector, lines)) if key.lines > *lines => (*selector, *lines) = (key.selector.clone(), key.lines),
+            Some((_, selector, weight)) if key.weight > *weight => {
+                (*selector, *weight) = (key.selector.clone(), key.weight);
+            }
             Some(_) => {}
-            None => signing.push((algorithm, key.selector.clone(), key.lines)),
+            None => signing.push((algorithm, key.selector.clone(), key.weight)),
         }
     }
     let mut keys = Vec::new();

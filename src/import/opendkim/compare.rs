@@ -94,7 +94,7 @@ pub fn compare(setup: &Setup, policy: &Policy, keys: &[CarriedKey], samples: &[S
                     Ok(signatures) => shown(signatures),
                     Err(reason) => format!("does not sign: {reason}"),
                 },
-                by_design: by_design(&ours),
+                by_design: by_design(&theirs, &ours),
             });
         }
     }
@@ -102,12 +102,17 @@ pub fn compare(setup: &Setup, policy: &Policy, keys: &[CarriedKey], samples: &[S
 }
 
 /// Where Waxseal does not follow OpenDKIM.
-fn by_design(ours: &Result<Vec<Signature>, Reason>) -> &'static str {
-    match ours {
-        Err(Reason::SeveralFrom | Reason::SeveralDomains) => {
+fn by_design(theirs: &Selection, ours: &Result<Vec<Signature>, Reason>) -> &'static str {
+    match (theirs, ours) {
+        (Selection::Signs(theirs), Ok(ours)) if theirs.len() == 2 && ours.len() > 2 => {
+            "of three or more signatures OpenDKIM writes only the first and the last"
+        }
+        (_, Err(Reason::SeveralFrom | Reason::SeveralDomains)) => {
             "OpenDKIM signs for the first of several authors, and readers may be shown another"
         }
-        Err(Reason::NoFrom | Reason::UnparsableFrom) => "no author can be told from such a header without guessing",
+        (_, Err(Reason::NoFrom | Reason::UnparsableFrom)) => {
+            "no author can be told from such a header without guessing"
+        }
         _ => "",
     }
 }
@@ -243,7 +248,7 @@ impl Sample {
         let mut originating = from("by the daemon ORIGINATING", "unknown", Some([198, 51, 100, 9].into()));
         originating.macros.insert("daemon_name".into(), b"ORIGINATING".to_vec());
         samples.push(originating);
-        for entry in setup.macros.entries.iter().take(10) {
+        for entry in setup.macros.entries.iter().filter(|entry| !entry.key.contains('{')).take(10) {
             let value = entry.value.split('|').next().filter(|value| !value.is_empty()).unwrap_or("x");
             let name = entry.key.trim_matches(['{', '}']).to_owned();
             let mut sample = from(&format!("with the macro {}", entry.key), "unknown", Some([198, 51, 100, 10].into()));

@@ -61,7 +61,13 @@ impl Setup {
         }
         match self.signatures(&local_part, &domain) {
             Some(signatures) if signatures.is_empty() => Selection::Passes,
-            Some(signatures) => Selection::Signs(signatures),
+            // Of three or more only the first and the last arrive in the message.
+            Some(mut signatures) => {
+                if signatures.len() > 2 {
+                    signatures.drain(1..signatures.len() - 1);
+                }
+                Selection::Signs(signatures)
+            }
             None => Selection::Defers,
         }
     }

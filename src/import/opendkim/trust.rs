@@ -1,6 +1,8 @@
 //! Whose mail OpenDKIM signs, and how, as sections of Waxseal's configuration.
 
-use super::dataset::{DataSet, Entry};
+use ipnet::IpNet;
+
+use super::dataset::{DataSet, Entry, Kind};
 use super::setup::{Setup, place_of};
 use crate::config::file::v1;
 use crate::config::values::Expiry;
@@ -89,7 +91,7 @@ impl Clients<'_> {
             }
             let (text, sense) =
                 entry.key.strip_prefix('!').map_or((&*entry.key, Sense::Is), |rest| (rest, Sense::IsNot));
-            if let Some(pattern) = self.pattern(text, entry) {
+            if let Some(pattern) = self.pattern(text, list.kind, entry) {
                 patterns.push((entry.clone(), pattern, sense));
             }
         }
@@ -111,10 +113,23 @@ impl Clients<'_> {
         patterns
     }
 
-    fn pattern(&mut self, text: &str, entry: &Entry) -> Option<PeerPattern> {
+    fn pattern(&mut self, text: &str, kind: Kind, entry: &Entry) -> Option<PeerPattern> {
         let text = text.replace(['[', ']'], "");
+        if kind == Kind::Exact && text.contains('*') {
+            let evidence =
+                format!("{:?} never matches: without refile: wildcards count for nothing; it is left out", entry.key);
+            self.find("import.never_matches", entry, evidence, "if it should, add it to [trust]");
+            return None;
+        }
         let text = text.strip_prefix('.').map_or(text.clone(), |parent| format!("*.{parent}"));
         match text.parse::<PeerPattern>() {
+            // Texts are compared: a network in another spelling is never found.
+            Ok(PeerPattern::Network(network)) if !is_spelling(&text, network) => {
+                let evidence =
+                    format!("{:?} never matches in OpenDKIM, which writes {network}; it is left out", entry.key);
+                self.find("import.never_matches", entry, evidence, "if it should, add it to [trust]");
+                None
+            }
             Ok(pattern) => Some(pattern),
             Err(error) => {
                 let evidence = format!("{:?} never matches in OpenDKIM and is left out: {error}", entry.key);
@@ -127,6 +142,11 @@ impl Clients<'_> {
     fn find(&mut self, rule: &'static str, entry: &Entry, evidence: String, remedy: &str) {
         self.findings.push(Finding::new(rule, Severity::Warning, entry.place.clone(), evidence, remedy));
     }
+}
+
+fn is_spelling(text: &str, network: IpNet) -> bool {
+    let text = text.to_ascii_lowercase();
+    text == network.to_string() || text == network.addr().to_string()
 }
 
 fn macros(setup: &Setup, findings: &mut Vec<Finding>) -> Vec<MacroCondition> {
