@@ -31,6 +31,8 @@ pub(super) struct DataSet {
     pub(super) entries: Vec<Entry>,
     /// The first entry of each key, in lower case.
     index: HashMap<String, usize>,
+    /// All keys in lower case, in their order.
+    patterns: Vec<String>,
 }
 
 impl DataSet {
@@ -65,7 +67,8 @@ impl DataSet {
         for (number, entry) in entries.iter().enumerate() {
             index.entry(entry.key.to_ascii_lowercase()).or_insert(number);
         }
-        Self { kind, entries, index }
+        let patterns = entries.iter().map(|entry| entry.key.to_ascii_lowercase()).collect();
+        Self { kind, entries, index, patterns }
     }
 
     fn list(text: &str, place: &Place) -> Vec<Entry> {
@@ -103,8 +106,14 @@ impl DataSet {
         let text = text.to_ascii_lowercase();
         match self.kind {
             Kind::Exact => self.index.get(&text).and_then(|number| self.entries.get(*number)),
-            Kind::Patterns => self.entries.iter().find(|entry| wildcard_matches(&entry.key, &text)),
+            Kind::Patterns => self.fitting(&text).next(),
         }
+    }
+
+    /// The entries whose patterns fit a text in lower case, in their order.
+    pub(super) fn fitting(&self, text: &str) -> impl Iterator<Item = &Entry> {
+        let fits = move |(_, pattern): &(&Entry, &String)| wildcard_matches(pattern, text);
+        self.entries.iter().zip(&self.patterns).filter(fits).map(|(entry, _)| entry)
     }
 
     pub(super) fn has(&self, text: &str) -> bool {
@@ -112,19 +121,20 @@ impl DataSet {
     }
 }
 
-/// Whether a text in lower case fits a pattern of a `refile:`, where `*` stands for anything and nothing else does.
+/// Whether a text fits a pattern of a `refile:`, both in lower case: `*` stands for anything and nothing else does.
 pub(super) fn wildcard_matches(pattern: &str, text: &str) -> bool {
-    let pattern = pattern.to_ascii_lowercase();
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    // The ends first: of many patterns few fit so far.
+    if !text.ends_with(last) {
+        return false;
     }
-    rest.ends_with(last)
+    let Some(mut left) = text.strip_prefix(first).and_then(|left| left.strip_suffix(last)) else { return false };
+    for part in middle.split('*') {
+        let Some(at) = left.find(part) else { return false };
+        left = left.get(at + part.len()..).unwrap_or_default();
+    }
+    true
 }
 
 /// What OpenDKIM knows before the colon, whether this build of it does or not.
@@ -161,7 +171,7 @@ mod tests {
 
     #[test]
     fn an_asterisk_stands_for_anything_and_nothing_else_does() {
-        for (pattern, text) in [("*@a.b", "x@a.b"), ("*", ""), ("A*c", "abc"), ("*x*", "axb"), ("a", "a"), ("a**", "a")]
+        for (pattern, text) in [("*@a.b", "x@a.b"), ("*", ""), ("a*c", "abc"), ("*x*", "axb"), ("a", "a"), ("a**", "a")]
         {
             assert!(wildcard_matches(pattern, text), "{pattern} {text}");
         }

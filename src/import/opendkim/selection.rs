@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::dataset::{DataSet, Kind, wildcard_matches};
+use super::dataset::{DataSet, Entry, Kind};
 use super::setup::{Below, Matches, Setup, Who};
 use crate::message::{Headers, parse_mailboxes};
 use crate::policy::MacroValues;
@@ -147,7 +147,7 @@ fn forms(local_part: &str, domain: &str) -> Vec<String> {
     forms
 }
 
-fn fitting<'d>(lines: &'d DataSet, local_part: &str, domain: &str, matches: Matches) -> Vec<&'d super::dataset::Entry> {
+fn fitting<'d>(lines: &'d DataSet, local_part: &str, domain: &str, matches: Matches) -> Vec<&'d Entry> {
     let most = match matches {
         Matches::First => 1,
         Matches::All => usize::MAX,
@@ -156,7 +156,7 @@ fn fitting<'d>(lines: &'d DataSet, local_part: &str, domain: &str, matches: Matc
         Kind::Exact => forms(local_part, domain).iter().filter_map(|form| lines.find(form)).take(most).collect(),
         Kind::Patterns => {
             let address = format!("{local_part}@{domain}");
-            lines.entries.iter().filter(|entry| wildcard_matches(&entry.key, &address)).take(most).collect()
+            lines.fitting(&address).take(most).collect()
         }
     }
 }
