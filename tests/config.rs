@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use waxseal::config::{Accounts, Config, Listener, Listeners, MAX_OCTETS, parse, reference};
+use waxseal::config::{Accounts, Config, Listeners, MAX_OCTETS, parse, reference};
 use waxseal::files::configuration::{self, ConfigError};
 use waxseal::finding::{Finding, Place, Severity};
 use waxseal::names::DomainName;
@@ -187,8 +187,7 @@ fn a_listener_knows_its_file_and_its_peers() {
     let Listeners::Named(listeners) = &config.listeners else { panic!("two listeners are named") };
     let [unix, inet] = listeners.as_slice() else { panic!("two listeners are named") };
     assert_eq!((unix.permissions.mode, unix.permissions.owner, unix.permissions.group), (0o600, Some(990), Some(5)));
-    let on_relayed = |listener: &Listener| listener.on_relayed(&config.trust);
-    assert_eq!((on_relayed(unix), on_relayed(inet)), (OnRelayed::Pass, OnRelayed::Sign));
+    assert_eq!((unix.on_relayed(), inet.on_relayed()), (None, Some(OnRelayed::Sign)));
     assert!(inet.admits("192.0.2.9".parse().unwrap()) && inet.admits("::ffff:192.0.2.9".parse().unwrap()));
     assert!(!inet.admits("127.0.0.1".parse().unwrap()));
     assert!(unix.admits("127.0.0.1".parse().unwrap()) && !unix.admits("192.0.2.9".parse().unwrap()));
@@ -324,6 +323,70 @@ credential = "../dns"
     ];
     assert_eq!(places(&findings), expected, "{}", lines(&findings));
     assert!(findings.iter().all(|finding| !finding.remedy.is_empty() || finding.rule == "config.value"));
+}
+
+#[test]
+fn rules_and_logins_are_held_against_themselves_and_each_other() {
+    let text = r#"version = 1
+[trust]
+networks = ["0.0.0.0/0"]
+except = ["192.0.2.7/24", "proxy.example.com"]
+macros = ["{auth_author}", "{a b}", "{ours}=yes"]
+login_maps = ["", "logins.map", "logins.map"]
+[login."Joe"]
+may_send = ["example.com", ".example.net"]
+[login."joe"]
+may_send = ["example.com"]
+[[rule]]
+name = "one"
+from = []
+never = true
+sign = ["example.com"]
+[[rule]]
+name = "one"
+from = ["joe@example.com", "a b"]
+sign = ["example.com", "s1._domainkey.example.com"]
+identity = "@example.net"
+leave_out = ["From"]
+[[rule]]
+sign = []
+expire_after = "1d"
+also = ["example..com"]
+[[rule]]
+from = ["example.com"]
+"#;
+    let findings = bad(text);
+    let expected = [
+        (3, 13, "config.trust_everybody"),
+        (4, 11, "config.value"),
+        (5, 11, "config.macro_untrusted"),
+        (5, 28, "config.value"),
+        (6, 15, "config.map"),
+        (6, 33, "config.map_twice"),
+        (8, 28, "config.value"),
+        (9, 1, "config.login_twice"),
+        (13, 8, "config.rule_empty"),
+        (15, 8, "config.rule_never"),
+        (17, 8, "config.rule_name"),
+        (18, 28, "config.value"),
+        (19, 24, "config.signer_twice"),
+        (20, 12, "config.identity"),
+        (21, 14, "config.header"),
+        (23, 8, "config.rule_empty"),
+        (24, 16, "config.expiry_short"),
+        (25, 9, "config.value"),
+        (26, 1, "config.rule_shadowed"),
+    ];
+    let found = places(&findings);
+    for place in expected {
+        assert!(found.contains(&place), "{place:?}\n{}", lines(&findings));
+    }
+    assert!(findings.iter().all(|finding| !finding.remedy.is_empty()), "{}", lines(&findings));
+
+    let (_, warnings) = good("version = 1\n[login.\"joe\"]\nmay_send = [\"*\"]\n");
+    assert_eq!(places(&warnings), [(1, 1, "config.logins_unbound")], "{}", lines(&warnings));
+    let findings = bad("version = 1\n[trust]\nbind_logins = \"listed\"\n");
+    assert_eq!(places(&findings), [(3, 15, "config.logins_nobody")], "{}", lines(&findings));
 }
 
 #[test]

@@ -231,6 +231,28 @@ fn mail_from_a_stranger_passes_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root and Postfix; tests/run-all installs them"]
+fn recipients_and_macros_that_a_policy_names_come_from_postfix() {
+    let settings = "[trust]\nnetworks = []\nmacros = [\"{ours}=yes\"]\n\
+        [[rule]]\nname = \"lists\"\nto = [\"list@sink.test\"]\nnever = true\n";
+    let setup = Setup::with_postfix(settings, None, "milter_macro_defaults = {ours}=yes");
+    let mut client = SmtpClient::connect(setup.postfix.port());
+    client.expect("XCLIENT NAME=stranger.test ADDR=203.0.113.5");
+    client.expect("EHLO stranger.test");
+    let message = b"From: A. D. A. <ada@example.test>\r\nSubject: x\r\n\r\nBody\r\n";
+    for (recipient, reason, signatures) in [("bob", "signed", 2), ("list", "rule_never", 0)] {
+        let address = format!("{recipient}@sink.test");
+        assert!(client.send("ada@example.test", &address, message, Transfer::Data).is_positive());
+        setup.sink.wait_for_recipients([recipient].into_iter());
+        assert_eq!(signatures_in(&setup.sink.sent_to(recipient)[0].octets), signatures, "{recipient}");
+        assert_eq!(setup.daemon.messages().last().unwrap().reason, reason);
+    }
+    let log = setup.daemon.server.output();
+    // Postfix leaves addresses as they are, and says who it is.
+    assert!(log.contains("\"origin\":\"macro\"") && !log.contains("rewritten_address"), "{log}");
+}
+
+#[test]
 #[ignore = "needs root, Postfix and dkimpy; tests/run-all installs them"]
 fn a_hop_without_8bitmime_breaks_signatures_of_eight_bit_mail_and_only_by_converting_it() {
     let setup = Setup::new("");

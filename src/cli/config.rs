@@ -11,7 +11,7 @@ use super::output::{Format, write_json};
 
 use crate::config::{Config, Listeners};
 use crate::files::configuration::{self, ConfigError};
-use crate::files::surroundings;
+use crate::files::{maps, surroundings};
 use crate::finding::{Chain, Finding, Place, Severity};
 use crate::keystore::{Directory, StoreError};
 
@@ -51,6 +51,8 @@ pub(super) fn run(args: &Args, path: &Path, out: &mut dyn Write) -> anyhow::Resu
 fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let findings = match configuration::read(path) {
         Ok((config, mut findings)) => {
+            let (Ok((_, of_maps)) | Err(of_maps)) = maps::compile(&config).policy;
+            findings.extend(of_maps);
             findings.extend(surroundings::listeners(&config));
             findings.extend(Directory::open(&config.keys.store).err().map(|error| unusable(&config, error)));
             findings

@@ -1,6 +1,7 @@
 //! `waxseal import`: what other signers leave behind.
 
 mod key;
+mod opendkim;
 mod passphrase;
 
 use std::io::Write;
@@ -21,10 +22,12 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Subject {
     Key(key::Args),
+    Opendkim(opendkim::Args),
 }
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match &args.subject {
         Subject::Key(args) => key::run(args, config, out),
+        Subject::Opendkim(args) => opendkim::run(args, out),
     }
 }

@@ -148,7 +148,7 @@ impl Form {
     }
 }
 
-fn access() -> Access {
+pub(super) fn access() -> Access {
     let accounts = (SystemAccounts.user(KEY_OWNER), SystemAccounts.group(KEY_READERS));
     match accounts {
         (Some(owner), Some(group)) if rustix::process::geteuid().is_root() => Access::TwoUsers { owner, group },
@@ -157,7 +157,7 @@ fn access() -> Access {
 }
 
 /// Makes the directory of configuration and store. One of two users can be entered by the daemon's, whatever the umask.
-fn make_directory(dir: &Path, access: Access) -> std::io::Result<()> {
+pub(super) fn make_directory(dir: &Path, access: Access) -> std::io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -169,7 +169,7 @@ fn make_directory(dir: &Path, access: Access) -> std::io::Result<()> {
 }
 
 /// Makes the store, or takes the one that is there: systemd-tmpfiles made it, or an init that was cut short.
-fn make_store(keys: &Path, access: Access) -> Result<Directory, StoreError> {
+pub(super) fn make_store(keys: &Path, access: Access) -> Result<Directory, StoreError> {
     match Directory::create(keys, access) {
         Err(StoreError::NotEmpty { path }) => match Directory::open(keys) {
             Err(StoreError::Missing { .. }) => Err(StoreError::NotEmpty { path }),
@@ -211,7 +211,7 @@ fn configuration(listen: &ListenAddress, access: Access) -> String {
     )
 }
 
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(directory)?;

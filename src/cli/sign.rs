@@ -6,23 +6,27 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::installation::ConfigUnusable;
 use super::output::WARN;
 use super::{Exit, Installation};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dkim::BodyHasher;
-use crate::filter::{can_sign, prepare_all, sign_all};
+use crate::files::configuration::ConfigError;
+use crate::files::maps;
+use crate::filter::{found, keys_of, prepare_all, settings, sign_all};
 use crate::finding::Chain;
-use crate::keystore::{CacheOptions, Directory, DomainKeys, KeyCache, UnusableKey};
+use crate::keystore::{CacheOptions, Directory, DomainKeys, KeyCache, Presence, UnusableKey};
 use crate::message::{Headers, Message};
 use crate::names::DomainName;
-use crate::policy::{self, Reason};
+use crate::policy::{Author, Decider, Plan, Policy, Reason, Recipients, Search, Untraced};
 
 /// Sign one message
 ///
 /// Reads a message from standard input and writes it with its signatures to standard output. It is signed as the daemon
-/// would sign it for a sender it trusts: for the domain of its author, with the active keys. Line ends become CRLF,
-/// and the last line gets one where it has none.
+/// would sign it for a sender it trusts: by the rules of the configuration, or else for the domain of its author, with the
+/// active keys. Rules that ask for recipients are passed over. Line ends become CRLF, and the last line gets one where it
+/// has none.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Sign for this domain, whatever From says.
@@ -36,20 +40,22 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     io::stdin().lock().read_to_end(&mut octets).context("the message cannot be read")?;
     let message = Message::parse(&octets).context("the message cannot be understood")?;
 
-    let keys = find_keys(args, &config, store, &message.headers)?;
-    for unusable in &keys.unusable {
-        anstream::eprintln!("{WARN}warning:{WARN:#} no signature with {}: {}", unusable.selector, cause(unusable));
-    }
-    for weak in keys.keys.iter().filter(|key| key.key.is_weak()) {
-        let bits = weak.key.bits();
-        anstream::eprintln!("{WARN}warning:{WARN:#} {} is an RSA key of {bits} bits; make one of 2048", weak.selector);
-    }
-    let settings = config.domain(&keys.domain);
-    let mut body = BodyHasher::new([settings.canonicalization.body]);
+    let Signers { policy, decided, plan } = find_signers(args, &config, store, &message.headers)?;
+    let decided = decided.as_ref().map(|(decider, author)| (*decider, author));
+    let settings_of = |domain: &DomainName| settings(&config, &policy, decided, domain);
+    let forms = plan.signatures.iter().map(|planned| settings_of(&planned.domain).canonicalization.body);
+    let mut body = BodyHasher::new(forms);
     body.update(&message.body);
     let hashes = body.finish();
-    let body_hash = hashes.of(settings.canonicalization.body).context("the body was not hashed")?;
-    let pending = prepare_all(settings, &keys, &message.headers, body_hash, Clock::System.now());
+    let mut pending = Vec::new();
+    // As the daemon inserts them: the first of the plan last.
+    for planned in plan.signatures.iter().rev() {
+        warn(&planned.keys);
+        let settings = settings_of(&planned.domain);
+        let body_hash = hashes.of(settings.canonicalization.body).context("the body was not hashed")?;
+        let (keys, now) = (keys_of(planned), Clock::System.now());
+        pending.extend(prepare_all(&settings, &planned.domain, keys, &message.headers, body_hash, now));
+    }
     let signatures: Vec<_> = sign_all(pending).into_iter().collect::<Result<_, _>>()?;
 
     // Each is inserted above the one before it.
@@ -70,33 +76,61 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     Ok(Exit::Clean)
 }
 
-/// The keys the daemon would sign with, or an error that says why it would not.
-fn find_keys(args: &Args, config: &Config, store: Directory, headers: &Headers) -> anyhow::Result<Arc<DomainKeys>> {
+fn warn(keys: &DomainKeys) {
+    for unusable in &keys.unusable {
+        anstream::eprintln!("{WARN}warning:{WARN:#} no signature with {}: {}", unusable.selector, cause(unusable));
+    }
+    for weak in keys.keys.iter().filter(|key| key.key.is_weak()) {
+        let bits = weak.key.bits();
+        anstream::eprintln!("{WARN}warning:{WARN:#} {} is an RSA key of {bits} bits; make one of 2048", weak.selector);
+    }
+}
+
+/// Who signs, and by which rule.
+struct Signers {
+    policy: Policy,
+    decided: Option<(Decider, Author)>,
+    plan: Plan<Arc<DomainKeys>>,
+}
+
+/// Whom the daemon would have sign, or an error that says why nobody.
+fn find_signers(args: &Args, config: &Config, store: Directory, headers: &Headers) -> anyhow::Result<Signers> {
     let limits = &config.limits;
     if headers.octets() as u64 > limits.header_bytes || headers.len() > limits.header_fields.get() {
         bail!("{}: {}", Reason::HeaderTooLarge, Reason::HeaderTooLarge.remedy());
     }
-    let author = match &args.domain {
-        Some(domain) => domain.clone(),
-        None => match policy::author_domain(headers) {
-            Ok(author) => author,
-            Err(reason) => bail!("{reason}: {}", reason.remedy()),
-        },
+    let (policy, _) = maps::compile(config).policy.map_err(ConfigError::Invalid).map_err(ConfigUnusable)?;
+    let (search, decided, author) = match &args.domain {
+        Some(domain) => (Search::of_domain(domain.clone()), None, domain.clone()),
+        None => {
+            let judgement = policy.judge_trusted(headers, &Recipients::default(), &mut Untraced);
+            let rule = judgement.rule.map(|rule| format!("{}: ", policy.label(rule))).unwrap_or_default();
+            let search = match judgement.outcome {
+                Ok(search) => search,
+                Err(reason) => bail!("{reason}: {rule}{}", reason.remedy()),
+            };
+            let author = judgement.author.context("no author was made out")?;
+            let domain = author.domain.clone();
+            (search, judgement.rule.map(|rule| (rule, author)), domain)
+        }
     };
     let cache = KeyCache::new(store, CacheOptions::default());
-    for candidate in policy::signing_candidates(&author, |parent| config.domain(parent).subdomains) {
-        let keys = cache.load(&candidate, Clock::System.monotonic())?;
-        match can_sign(&keys) {
-            None => {}
-            Some(Ok(())) => return Ok(keys),
-            Some(Err(Reason::KeysUnusable)) => {
-                let causes = keys.unusable.iter().map(|key| format!("{}: {}", key.selector, cause(key)));
-                bail!("{}: {candidate}: {}", Reason::KeysUnusable, causes.collect::<Vec<_>>().join("; "));
-            }
-            Some(Err(reason)) => bail!("{reason}: {candidate}: {}", reason.remedy()),
+    let mut hunt = search.begin();
+    let mut blame = author;
+    let mut causes = Vec::new();
+    while let Some(domain) = hunt.next_domain().cloned() {
+        let keys = cache.load(&domain, Clock::System.monotonic())?;
+        if keys.presence != Presence::NoSuchDomain {
+            causes = keys.unusable.iter().map(|key| format!("{}: {}", key.selector, cause(key))).collect();
+            blame = domain;
         }
+        hunt.answer(found(keys), |parent| config.domain(parent).subdomains, &mut Untraced);
     }
-    bail!("{}: {author}: {}", Reason::NoKey, Reason::NoKey.remedy())
+    match hunt.finish(&mut Untraced) {
+        Ok(plan) => Ok(Signers { policy, decided, plan }),
+        Err(reason @ Reason::KeysUnusable) => bail!("{reason}: {blame}: {}", causes.join("; ")),
+        Err(reason) => bail!("{reason}: {blame}: {}", reason.remedy()),
+    }
 }
 
 fn cause(key: &UnusableKey) -> String {

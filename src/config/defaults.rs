@@ -17,7 +17,7 @@ use super::running::{
 use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
-use crate::policy::{OnFailure, OnUnsignable, Trust};
+use crate::policy::{EnvelopeMatch, Logins, OnFailure, OnUnsignable, Trust};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -30,6 +30,7 @@ impl Config {
             daemon: Daemon::default(),
             keys: Keys::default_in(directory),
             trust: Trust::default(),
+            rules: Vec::new(),
             signing: Signing::default(),
             domains: Default::default(),
             limits: Limits::default(),
@@ -83,9 +84,15 @@ impl Default for Trust {
         Self {
             authenticated: true,
             networks: loopback.into(),
+            hosts: Vec::new(),
+            except: Vec::new(),
             daemon_names: vec!["ORIGINATING".into()],
+            macros: Vec::new(),
             local_submission: true,
             sign_relayed: false,
+            ignore: Vec::new(),
+            logins: Logins::default(),
+            match_envelope: EnvelopeMatch::Off,
         }
     }
 }

@@ -17,6 +17,7 @@ mod parse;
 mod publisher;
 mod reference;
 mod resolve;
+mod resolve_policy;
 mod resolve_publisher;
 mod rotation;
 mod running;

@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::file::v1::{Domain, Publisher, Spec};
+use super::file::v1::{Publisher, Rule, Spec};
 use super::publisher::{DomainPattern, TsigHash};
 use super::resolve_publisher::TIMEOUT;
 use super::running::Config;
@@ -21,8 +21,9 @@ pub fn reference() -> String {
     for (name, section) in properties(&schema) {
         let element = element(section);
         let heading = match name.as_str() {
-            "listener" | "publisher" | "slots" => format!("`[[{name}]]`"),
+            "listener" | "publisher" | "rule" | "slots" => format!("`[[{name}]]`"),
             "domain" => "`[domain.\"example.com\"]`".to_owned(),
+            "login" => "`[login.\"joe@example.com\"]`".to_owned(),
             name if element.is_some() => format!("`[{name}]`"),
             name => format!("`{name}`"),
         };
@@ -100,9 +101,9 @@ fn defaults() -> toml::Table {
     let mut spec = Config::default_in(Path::new("")).to_spec();
     spec.domain = None;
     let mut defaults = toml::Table::try_from(spec).unwrap_or_default();
-    let domain = Domain { subdomains: Some(false), ..Domain::default() };
-    if let Ok(domain) = toml::Value::try_from(domain) {
-        defaults.insert("domain".into(), domain);
+    let rule = Rule { never: Some(false), ..Rule::default() };
+    if let Ok(rule) = toml::Value::try_from(rule) {
+        defaults.insert("rule".into(), rule);
     }
     let mode = super::running::Permissions::default().mode;
     let listener = toml::Table::from_iter([("mode".to_owned(), toml::Value::from(format!("{mode:04o}")))]);

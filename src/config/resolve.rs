@@ -13,12 +13,11 @@ use super::running::{
 };
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
-use super::values::{Account, Count, DnsServer, Expiry, Network, Period, Size};
+use super::values::{Account, Count, DnsServer, Expiry, Period, Size};
 use crate::dkim::header_selection::SelectionError;
 use crate::dkim::{Auid, HeaderSelection};
 use crate::finding::{Finding, Place, Severity};
 use crate::names::DomainName;
-use crate::policy::Trust;
 
 /// A signature that expires sooner may expire in a queue: MTAs keep trying for five days.
 const SHORT_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -41,7 +40,7 @@ pub(super) fn resolve(
 ) -> Config {
     let mut resolver = Resolver { source, accounts, findings };
     let directory = source.path().parent().unwrap_or(Path::new(""));
-    let trust = trust(&spec.trust.clone().unwrap_or_default());
+    let trust = resolver.trust(&spec.trust.clone().unwrap_or_default(), spec.login.as_ref(), directory);
     let signing = resolver.signing(&spec.signing.clone().unwrap_or_default());
     Config {
         listeners: resolver.listeners(spec.listener.as_deref()),
@@ -56,6 +55,7 @@ pub(super) fn resolve(
         slots: resolver.slots(spec.slots.as_deref()),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
+        rules: resolver.rules(spec.rule.as_deref(), &signing, directory),
         trust,
         signing,
     }
@@ -235,12 +235,40 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
 
     fn signing(&mut self, spec: &v1::Signing) -> Signing {
         let defaults = Signing::default();
-        let lists = HeaderSelection::default();
-        let at = |setting: &str| [Step::from("signing"), setting.into()];
-        let oversigned = spec.oversign.as_ref().unwrap_or(&lists.oversigned);
-        let as_present = spec.sign_present.as_ref().unwrap_or(&lists.as_present);
-        let absent = spec.oversign_absent.as_ref().unwrap_or(&lists.oversigned_absent);
-        let headers = HeaderSelection {
+        let given = HeaderLists {
+            oversign: spec.oversign.as_ref(),
+            sign_present: spec.sign_present.as_ref(),
+            oversign_absent: spec.oversign_absent.as_ref(),
+        };
+        let section = [Step::from("signing")];
+        let lists = self.header_lists(&given, &HeaderSelection::default(), &section);
+        let left_out = [Step::from("signing"), "leave_out".into()];
+        let headers = HeaderSelection { left_out: self.left_out(spec.leave_out.as_ref(), &left_out), ..lists };
+        Signing {
+            domain: DomainSettings {
+                canonicalization: spec.canonicalization.unwrap_or(defaults.domain.canonicalization),
+                expire_after: self.expiry(spec.expire_after, &["signing".into(), "expire_after".into()], None),
+                headers: Arc::new(headers),
+                subdomains: spec.subdomains.unwrap_or(defaults.domain.subdomains),
+                ..defaults.domain
+            },
+            on_failure: spec.on_failure.unwrap_or(defaults.on_failure),
+            on_unsignable: spec.on_unsignable.unwrap_or(defaults.on_unsignable),
+        }
+    }
+
+    /// The lists of a section that names fields to sign; `default` has those that it leaves out.
+    pub(super) fn header_lists(
+        &mut self,
+        given: &HeaderLists<'_>,
+        default: &HeaderSelection,
+        section: &[Step],
+    ) -> HeaderSelection {
+        let at = |setting: &str| section.iter().cloned().chain([Step::from(setting)]).collect::<Vec<_>>();
+        let oversigned = given.oversign.unwrap_or(&default.oversigned);
+        let as_present = given.sign_present.unwrap_or(&default.as_present);
+        let absent = given.oversign_absent.unwrap_or(&default.oversigned_absent);
+        HeaderSelection {
             oversigned: self
                 .names(oversigned, &at("oversign"), |oversigned| HeaderSelection { oversigned, ..no_headers() }),
             as_present: self
@@ -249,21 +277,16 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
                 oversigned_absent,
                 ..no_headers()
             }),
-            left_out: self.left_out(spec.leave_out.as_ref(), &at("leave_out")),
-        };
-        Signing {
-            domain: DomainSettings {
-                canonicalization: spec.canonicalization.unwrap_or(defaults.domain.canonicalization),
-                expire_after: self.expiry(spec.expire_after, &["signing".into(), "expire_after".into()], None),
-                headers: Arc::new(headers),
-                ..defaults.domain
-            },
-            on_failure: spec.on_failure.unwrap_or(defaults.on_failure),
-            on_unsignable: spec.on_unsignable.unwrap_or(defaults.on_unsignable),
+            left_out: Vec::new(),
         }
     }
 
-    fn expiry(&mut self, given: Option<Expiry>, path: &[Step], default: Option<Duration>) -> Option<Duration> {
+    pub(super) fn expiry(
+        &mut self,
+        given: Option<Expiry>,
+        path: &[Step],
+        default: Option<Duration>,
+    ) -> Option<Duration> {
         let duration = match given {
             None => return default,
             Some(Expiry::Never) => return None,
@@ -310,7 +333,7 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         names
     }
 
-    fn left_out(&mut self, given: Option<&Vec<String>>, path: &[Step]) -> Vec<String> {
+    pub(super) fn left_out(&mut self, given: Option<&Vec<String>>, path: &[Step]) -> Vec<String> {
         let given = given.map_or(&[][..], Vec::as_slice);
         self.names(given, path, |left_out| HeaderSelection { left_out, ..no_headers() })
     }
@@ -484,6 +507,13 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
     }
 }
 
+/// The lists of fields to sign that a section gives.
+pub(super) struct HeaderLists<'s> {
+    pub(super) oversign: Option<&'s Vec<String>>,
+    pub(super) sign_present: Option<&'s Vec<String>>,
+    pub(super) oversign_absent: Option<&'s Vec<String>>,
+}
+
 enum Kind {
     User,
     Group,
@@ -494,18 +524,6 @@ fn verify(spec: &v1::Verify) -> Verify {
     Verify {
         max_key_age: period(spec.max_key_age, defaults.max_key_age),
         want_dnssec: spec.want_dnssec.unwrap_or(defaults.want_dnssec),
-    }
-}
-
-fn trust(spec: &v1::Trust) -> Trust {
-    let defaults = Trust::default();
-    let networks = |networks: &Vec<Network>| networks.iter().map(|network| network.0).collect();
-    Trust {
-        authenticated: spec.authenticated.unwrap_or(defaults.authenticated),
-        networks: spec.networks.as_ref().map_or(defaults.networks, networks),
-        daemon_names: spec.daemon_names.clone().unwrap_or(defaults.daemon_names),
-        local_submission: spec.local_submission.unwrap_or(defaults.local_submission),
-        sign_relayed: spec.sign_relayed.unwrap_or(defaults.sign_relayed),
     }
 }
 

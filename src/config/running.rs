@@ -18,7 +18,7 @@ use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Trust};
+use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Rule, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -32,6 +32,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whose mail is ours to sign.
     pub trust: Trust,
+    /// What becomes of mail of some authors, in the order of the file.
+    pub rules: Vec<Rule>,
     /// How mail is signed, and what happens when it cannot be.
     pub signing: Signing,
     /// Settings of single domains, by signing domain; ask [`Config::domain`].
@@ -82,7 +84,7 @@ pub struct Listener {
     /// Who may connect over TCP; ask [`Listener::admits`].
     pub allow: Vec<IpNet>,
     /// Whether mail trusted only by loopback or local submission is signed although it carries a Received field, where
-    /// that differs from [`Trust`]; ask [`Listener::on_relayed`].
+    /// that differs from [`Trust`].
     pub sign_relayed: Option<bool>,
 }
 
@@ -92,9 +94,9 @@ impl Listener {
         Self { name: None, address, permissions: Permissions::default(), allow: Vec::new(), sign_relayed: None }
     }
 
-    /// What to do with mail that was received before: as this listener says, or else as `trust` says at the moment.
-    pub fn on_relayed(&self, trust: &Trust) -> OnRelayed {
-        if self.sign_relayed.unwrap_or(trust.sign_relayed) { OnRelayed::Sign } else { OnRelayed::Pass }
+    /// What to do with mail that was received before, where this listener differs from [`Trust`].
+    pub fn on_relayed(&self) -> Option<OnRelayed> {
+        self.sign_relayed.map(|sign| if sign { OnRelayed::Sign } else { OnRelayed::Pass })
     }
 
     /// What logs call it.

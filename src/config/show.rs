@@ -1,5 +1,6 @@
 //! A running configuration as a file that would give it again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::file::v1;
@@ -10,7 +11,7 @@ use super::running::{
 };
 use super::slots;
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
-use crate::policy::Trust;
+use crate::policy::{AddressPattern, Lifetime, Logins, Rule, RuleAction, Trust};
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -28,6 +29,8 @@ impl Config {
             daemon: Some(daemon(&self.daemon)),
             keys: Some(keys(&self.keys)),
             trust: Some(trust(&self.trust)),
+            login: (!self.trust.logins.listed.is_empty()).then(|| logins(&self.trust.logins)),
+            rule: (!self.rules.is_empty()).then(|| self.rules.iter().map(rule).collect()),
             signing: Some(signing(&self.signing)),
             domain: Some(domains.collect()),
             limits: Some(limits(&self.limits)),
@@ -74,16 +77,65 @@ fn trust(trust: &Trust) -> v1::Trust {
     v1::Trust {
         authenticated: Some(trust.authenticated),
         networks: Some(trust.networks.iter().copied().map(Network).collect()),
+        hosts: Some(trust.hosts.clone()),
+        except: Some(trust.except.clone()),
         daemon_names: Some(trust.daemon_names.clone()),
+        macros: Some(trust.macros.clone()),
         local_submission: Some(trust.local_submission),
         sign_relayed: Some(trust.sign_relayed),
+        ignore: Some(trust.ignore.clone()),
+        bind_logins: Some(trust.logins.binding),
+        login_maps: Some(trust.logins.maps.clone()),
+        match_envelope: Some(trust.match_envelope),
     }
+}
+
+fn logins(logins: &Logins) -> BTreeMap<String, v1::Login> {
+    let login = |may_send: &Vec<AddressPattern>| v1::Login { may_send: Some(may_send.clone()) };
+    logins.listed.iter().map(|(name, may_send)| (name.clone(), login(may_send))).collect()
+}
+
+fn rule(rule: &Rule) -> v1::Rule {
+    let shown = v1::Rule {
+        name: rule.name.clone(),
+        from: given(&rule.from),
+        from_maps: given(&rule.from_maps),
+        to: given(&rule.to),
+        to_maps: given(&rule.to_maps),
+        ..v1::Rule::default()
+    };
+    let settings = match &rule.action {
+        RuleAction::Never => return v1::Rule { never: Some(true), ..shown },
+        RuleAction::Sign(settings) => settings,
+    };
+    let headers = settings.headers.as_ref();
+    v1::Rule {
+        sign: given(&settings.sign),
+        also: given(&settings.also),
+        identity: settings.identity.clone(),
+        canonicalization: settings.canonicalization,
+        expire_after: settings.lifetime.map(|lifetime| match lifetime {
+            Lifetime::Unlimited => Expiry::Never,
+            Lifetime::Limited(after) => Expiry::After(after),
+        }),
+        oversign: headers.map(|headers| headers.oversigned.clone()),
+        sign_present: headers.map(|headers| headers.as_present.clone()),
+        oversign_absent: headers.map(|headers| headers.oversigned_absent.clone()),
+        leave_out: given(&settings.leave_out),
+        sign_relayed: settings.sign_relayed,
+        ..shown
+    }
+}
+
+fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }
 
 fn signing(signing: &Signing) -> v1::Signing {
     let headers = &signing.domain.headers;
     v1::Signing {
         canonicalization: Some(signing.domain.canonicalization),
+        subdomains: Some(signing.domain.subdomains),
         expire_after: Some(expiry(&signing.domain)),
         oversign: Some(headers.oversigned.clone()),
         sign_present: Some(headers.as_present.clone()),

@@ -22,6 +22,7 @@ use super::slots::TargetTemplate;
 use super::socket::ListenAddress;
 use crate::dkim::CanonicalizationPair;
 use crate::manifest::SelectorTemplate;
+use crate::policy::{AddressPattern, HostPattern, Identity, MacroCondition, PeerPattern, Signer};
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -428,6 +429,15 @@ as_string!(
     DomainPattern called "domain pattern" expecting "a domain in quotes such as \"example.com\" or \"*.example.com\"",
     SelectorTemplate called "selector template" expecting "a template in quotes such as \"{date}{algorithm}\"",
     TargetTemplate called "name template" expecting "a name in quotes such as \"{selector}.{domain}._dkim.example.net\"",
+    AddressPattern called "pattern" expecting "a pattern in quotes such as \"example.com\" or \"joe@example.com\"",
+    HostPattern called "host pattern" expecting "a host in quotes such as \"mail.example.com\" or \"*.example.com\"",
+    PeerPattern called "network or host pattern"
+        expecting "a network or a host in quotes such as \"192.0.2.0/24\" or \"mail.example.com\"",
+    MacroCondition called "macro" expecting "a macro in quotes such as \"{name}\" or \"{name}=value\"",
+    Signer called "signer"
+        expecting "a domain in quotes such as \"example.com\", or a key such as \"selector._domainkey.example.com\"",
+    Identity called r#"i=, `"author"` or `"author-domain"`"#
+        expecting "an identity in quotes such as \"@example.com\", or \"author\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",

@@ -17,15 +17,18 @@ use tokio::time::timeout;
 
 use super::stream::Stream;
 use crate::config::{Listener, Timeouts};
-use crate::filter::{AfterHeader, Answer, Filter, Signing, Transaction};
+use crate::filter::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};
 use crate::keystore::KeyStore;
 use crate::message::Spacing;
 use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
 use crate::names::QueueId;
-use crate::policy::{Action, Origin, Peer, Reason, Submission};
+use crate::policy::{Action, Peer, Reason, Submission};
 
 /// The most that is read at once: two of the largest body chunks.
 const READ: usize = 128 * 1024;
+
+/// The longest host name (RFC 1035 §2.3.4), its final dot included.
+const HOST: usize = 255;
 
 /// A connection's output buffer is given back beyond this.
 const KEEP: usize = 512;
@@ -51,6 +54,8 @@ pub(super) struct Connection<S> {
     session: Session,
     stage: Stage,
     peer: Peer,
+    /// The client's name, or what the MTA has in its place.
+    host: Box<[u8]>,
     /// Octets to be sent.
     out: Vec<u8>,
     /// Octets read that wait for an answer.
@@ -69,7 +74,8 @@ enum Stage {
 /// What to do after octets were taken.
 enum Next {
     Read,
-    EndOfHeader(Box<Transaction>),
+    EndOfHeader(Box<Judged>),
+    Ignored(Box<Answer>),
     EndOfMessage(Box<Signing>),
     Close,
 }
@@ -96,7 +102,8 @@ enum Broken {
 impl<S: KeyStore + 'static> Connection<S> {
     pub(super) fn new(stream: Stream, session: Session, filter: Arc<Filter<S>>, listener: Arc<Listener>) -> Self {
         let (out, rest) = (Vec::new(), Vec::new());
-        Self { stream, session, stage: Stage::Idle, peer: Peer::Unknown, out, rest, filter, listener }
+        let (peer, host) = (Peer::Unknown, Box::default());
+        Self { stream, session, stage: Stage::Idle, peer, host, out, rest, filter, listener }
     }
 
     /// Serves the connection to its end. A protocol error ends it with one line in the log.
@@ -120,9 +127,10 @@ impl<S: KeyStore + 'static> Connection<S> {
                 let answer = match next {
                     Next::Read => break,
                     Next::Close => return self.flush().await,
-                    Next::EndOfHeader(message) => {
+                    Next::Ignored(answer) => Some(*answer),
+                    Next::EndOfHeader(judged) => {
                         // Boxed: the future of a message in progress must not be part of every idle connection's.
-                        match Box::pin(self.filter.end_of_header(message, &self.listener)).await {
+                        match Box::pin(self.filter.end_of_header(*judged)).await {
                             AfterHeader::Answered(answer) => Some(answer),
                             AfterHeader::Body(signing) => {
                                 self.stage = Stage::Body(signing);
@@ -182,20 +190,34 @@ impl<S: KeyStore + 'static> Connection<S> {
                     self.stage = Stage::Body(signing);
                     None
                 }
-                (Some(Event::EndOfHeader), Stage::Header(message)) => Some(Next::EndOfHeader(message)),
+                (Some(Event::EndOfHeader), Stage::Header(message)) => {
+                    let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
+                    Some(Next::EndOfHeader(Box::new(message.judge(&submission, &self.listener))))
+                }
+                (Some(Event::Recipient { recipient, .. }), Stage::Header(mut message)) => {
+                    message.recipient(recipient);
+                    self.stage = Stage::Header(message);
+                    None
+                }
                 (Some(Event::EndOfMessage), Stage::Body(signing)) => Some(Next::EndOfMessage(signing)),
                 (Some(Event::Connect { host, client }), _) => {
                     self.peer = peer(host, &client);
+                    self.host = host.get(..HOST.min(host.len())).unwrap_or_default().into();
                     None
                 }
-                (Some(Event::Mail { .. }), _) => {
-                    let origin = self.origin();
-                    self.stage = Stage::Header(self.filter.begin(origin));
-                    self.session.reply(Reply::Continue, &mut self.out)?;
-                    None
+                (Some(Event::Mail { sender, parameters }), _) => {
+                    let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
+                    match self.filter.begin(sender, parameters).answer_if_ignored(&submission) {
+                        Ok(answer) => Some(Next::Ignored(Box::new(answer))),
+                        Err(message) => {
+                            self.stage = Stage::Header(message);
+                            self.session.reply(Reply::Continue, &mut self.out)?;
+                            None
+                        }
+                    }
                 }
                 (Some(Event::QuitNewConnection), _) => {
-                    self.peer = Peer::Unknown;
+                    (self.peer, self.host) = (Peer::Unknown, Box::default());
                     None
                 }
                 (Some(Event::Abort | Event::Helo { .. }), _) => None,
@@ -224,17 +246,6 @@ impl<S: KeyStore + 'static> Connection<S> {
         self.session.reply(reply_for(answer), &mut self.out)?;
         self.filter.record(answer, queue_id.as_ref());
         Ok(())
-    }
-
-    fn origin(&self) -> Origin {
-        let config = self.filter.config.load();
-        let submission = Submission {
-            peer: self.peer,
-            auth_type: self.session.macro_value("auth_type"),
-            auth_authen: self.session.macro_value("auth_authen"),
-            daemon_name: self.session.macro_value("daemon_name"),
-        };
-        Origin::of(&submission, &config.trust)
     }
 
     /// Sends all that is to be sent.
@@ -284,7 +295,7 @@ impl<S: KeyStore + 'static> Connection<S> {
     }
 
     fn timeouts(&self) -> Timeouts {
-        self.filter.config.load().timeouts.clone()
+        self.filter.running.load().config.timeouts.clone()
     }
 }
 
@@ -332,7 +343,8 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::Config;
-    use crate::filter::{KeyLookup, SigningPool};
+    use crate::files::maps;
+    use crate::filter::{KeyLookup, Running, SigningPool};
     use crate::keystore::{Access, CacheOptions, Directory, KeyCache};
     use crate::milter::SessionOptions;
     use crate::observe::log;
@@ -341,9 +353,11 @@ mod tests {
     fn filter(store: &Path) -> Filter<Directory> {
         let store = Directory::create(store, Access::OneUser).unwrap();
         let (logger, _) = log::start(log::Target::Stderr(log::Form::Text), Level::ERROR, 1).unwrap();
+        let config = Arc::new(Config::default_in(Path::new("/")));
+        let (policy, _) = maps::compile(&config).policy.unwrap();
         Filter {
             evidence: Arc::default(),
-            config: ArcSwap::from_pointee(Config::default_in(Path::new("/"))),
+            running: ArcSwap::from_pointee(Running::new(config, policy)),
             keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
             pool: SigningPool::start(1, 1).unwrap(),
             tally: Tally::default(),

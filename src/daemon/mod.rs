@@ -14,6 +14,7 @@ mod connection;
 mod evidence;
 mod limits;
 mod listen;
+mod map_watch;
 mod notify;
 mod run;
 mod stream;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -17,18 +17,19 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::connection::{Connection, Phase};
 use super::listen::{self, ListenError, Listening};
+use super::map_watch::{LOOK_AT_MAPS_EVERY, MapWatch, report};
 use super::{evidence, limits, notify};
 use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
-use crate::files::configuration;
-use crate::filter::{Filter, KeyLookup, SigningPool};
-use crate::finding::Finding;
+use crate::files::configuration::{self, ConfigError};
+use crate::files::maps::{self, Stamps};
+use crate::filter::{Filter, KeyLookup, Running, SigningPool};
 use crate::keystore::{CacheOptions, Directory, KeyCache, KeyStore, StoreError};
-use crate::milter::{Session, SessionOptions};
+use crate::milter::Session;
 use crate::observe::journald::Journal;
 use crate::observe::log::{self, Form, Target};
 use crate::observe::tally::Tally;
-use crate::policy::Action;
+use crate::policy::{Action, Warning};
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -79,11 +80,14 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
         config.listeners = Listeners::Named(listeners.collect());
     }
 
+    let compiled = maps::compile(&config);
+    let (policy, map_warnings) = compiled.policy.map_err(ConfigError::Invalid)?;
     let target = log_target(&config)?;
     let (logger, _log) = log::start(target, level(config.log.level), config.log.queue.get())?;
     // Fails only where a subscriber is set already: in a test that runs the daemon in its own process.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logger.clone()));
     report(&warnings);
+    report(&map_warnings);
 
     let clock = Clock::System;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -96,17 +100,18 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
         tally: Tally::default(),
         logger,
         clock,
-        config: ArcSwap::from_pointee(config),
+        running: ArcSwap::from_pointee(Running::new(Arc::new(config), policy)),
     };
     let filter = Arc::new(filter);
     // Ends after the runtime, and so after the last signature.
-    let _evidence = evidence::start(&filter, &filter.config.load().daemon)?;
+    let config = Arc::clone(&filter.running.load().config);
+    let _evidence = evidence::start(&filter, &config.daemon)?;
     let runtime = Builder::new_multi_thread()
-        .worker_threads(filter.config.load().limits.runtime_threads.or(quarter(cores)).get())
+        .worker_threads(config.limits.runtime_threads.or(quarter(cores)).get())
         .thread_name("milter")
         .enable_all()
         .build()?;
-    runtime.block_on(Daemon { filter, arguments }.run())
+    runtime.block_on(Daemon { filter, arguments, maps: compiled.stamps }.run())
 }
 
 /// A quarter, at least one.
@@ -117,11 +122,13 @@ fn quarter(cores: NonZeroUsize) -> NonZeroUsize {
 struct Daemon<S> {
     filter: Arc<Filter<S>>,
     arguments: Arguments,
+    /// The maps that the policy was made of.
+    maps: Stamps,
 }
 
 impl<S: KeyStore + 'static> Daemon<S> {
     async fn run(self) -> Result<(), StartError> {
-        let config = self.filter.config.load_full();
+        let config = Arc::clone(&self.filter.running.load().config);
         // Signals first: one that comes while we start must not kill us.
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
@@ -156,18 +163,27 @@ impl<S: KeyStore + 'static> Daemon<S> {
         Ok(())
     }
 
-    /// A thread that reads the configuration again when it is told to; a bad one changes nothing. Being told while it
-    /// reads makes it read once more: it never waits, and nobody waits for it.
+    /// A thread that reads the configuration again when it is told to, and the maps when they change; bad ones change
+    /// nothing. Being told while it reads makes it read once more: nobody waits for it.
     fn start_reloader(&self) -> io::Result<Sender<()>> {
         let (order, orders) = bounded(1);
         let filter = Arc::clone(&self.filter);
         let arguments = self.arguments.clone();
         // Of what needs a restart, this is what runs, whatever was read since.
-        let started = self.filter.config.load_full();
+        let started = Arc::clone(&self.filter.running.load().config);
+        let mut maps = MapWatch::new(self.maps.clone());
         thread::Builder::new().name("reload".into()).spawn(move || {
-            for () in orders {
+            loop {
+                match orders.recv_timeout(LOOK_AT_MAPS_EVERY) {
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Timeout) => {
+                        maps.look(&filter);
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
                 notify::reloading();
-                let reloaded = replace_config(&filter, &arguments, &started);
+                let reloaded = replace_config(&filter, &arguments, &started, &mut maps);
                 let now = filter.clock.now();
                 notify::ready(&match reloaded {
                     Reloaded::Whole => format!("reloaded at {now:.0}"),
@@ -180,7 +196,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
 
     /// Lets messages in progress finish, within `timeouts.drain`.
     async fn drain(&self, phase: &watch::Sender<Phase>, ended: &mut mpsc::Receiver<()>) {
-        let limit = self.filter.config.load().timeouts.drain;
+        let limit = self.filter.running.load().config.timeouts.drain;
         notify::stopping("finishing messages in progress");
         tracing::info!(limit_s = limit.as_secs(), "stopping: finishing messages in progress");
         phase.send_replace(Phase::Draining);
@@ -194,6 +210,10 @@ impl<S: KeyStore + 'static> Daemon<S> {
             );
         }
         let tally = &self.filter.tally;
+        for warning in Warning::ALL.into_iter().filter(|warning| tally.of_warning(*warning) > 0) {
+            let (messages, remedy) = (tally.of_warning(warning), warning.remedy());
+            tracing::info!(%warning, messages, remedy, "messages were signed with this warning");
+        }
         let cache = self.filter.keys.cache().statistics();
         tracing::info!(
             signed = tally.of_action(Action::Sign),
@@ -216,7 +236,6 @@ async fn accept<S: KeyStore + 'static>(
     alive: mpsc::Sender<()>,
 ) {
     let listener = Arc::new(socket.listener.clone());
-    let options = SessionOptions::default();
     loop {
         let accepted = tokio::select! {
             accepted = socket.acceptor.accept() => accepted,
@@ -253,8 +272,7 @@ async fn accept<S: KeyStore + 'static>(
         };
         // Never closed.
         let Ok(place) = place else { return };
-        let frame_limit = u32::try_from(filter.config.load().limits.frame).unwrap_or(u32::MAX);
-        let session = Session::new(SessionOptions { frame_limit, ..options.clone() });
+        let session = Session::new(filter.running.load().session_options());
         let connection = Connection::new(stream, session, Arc::clone(&filter), Arc::clone(&listener));
         let (alive, phase) = (alive.clone(), phases.clone());
         tokio::spawn(async move {
@@ -273,9 +291,20 @@ enum Reloaded {
     NotAtAll,
 }
 
-fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Arguments, started: &Config) -> Reloaded {
-    match configuration::read(&arguments.config) {
-        Ok((mut new, warnings)) => {
+fn replace_config<S: KeyStore + 'static>(
+    filter: &Filter<S>,
+    arguments: &Arguments,
+    started: &Config,
+    maps: &mut MapWatch,
+) -> Reloaded {
+    let read = configuration::read(&arguments.config).and_then(|(new, mut warnings)| {
+        let compiled = maps::compile(&new);
+        let (policy, of_maps) = compiled.policy.map_err(ConfigError::Invalid)?;
+        warnings.extend(of_maps);
+        Ok((new, policy, compiled.stamps, warnings))
+    });
+    match read {
+        Ok((mut new, policy, stamps, warnings)) => {
             if !arguments.listen.is_empty() {
                 new.listeners = started.listeners.clone();
             }
@@ -283,7 +312,8 @@ fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Argumen
             for setting in started.needs_restart(&new) {
                 tracing::warn!(setting, "this change takes hold at the next restart");
             }
-            filter.config.store(Arc::new(new));
+            *maps = MapWatch::new(stamps);
+            filter.running.store(Arc::new(Running::new(Arc::new(new), policy)));
             tracing::info!("configuration reloaded");
             Reloaded::Whole
         }
@@ -291,12 +321,6 @@ fn replace_config<S: KeyStore + 'static>(filter: &Filter<S>, arguments: &Argumen
             tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays");
             Reloaded::NotAtAll
         }
-    }
-}
-
-fn report(findings: &[Finding]) {
-    for finding in findings {
-        tracing::warn!(place = %finding.place, remedy = finding.remedy, "{}", finding.evidence);
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! [`configuration`] reads `waxseal.toml`; [`accounts`] answers which ids its users and groups have; [`surroundings`]
 //! looks at what the daemon would open, without keeping any of it; [`secret`] reads what is shared with name servers;
-//! [`lock`] keeps a second run from beginning; [`boot`] tells this boot from others.
+//! [`maps`] reads who is signed for; [`lock`] keeps a second run from beginning; [`boot`] tells this boot from others.
 
 pub mod accounts;
 pub mod boot;
 pub mod configuration;
 pub mod lock;
+pub mod maps;
 pub mod secret;
 pub mod surroundings;

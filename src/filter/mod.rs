@@ -12,10 +12,12 @@
 
 mod key_lookup;
 mod prepare;
+mod running;
 mod signing_pool;
 mod transaction;
 
 pub use key_lookup::{Found, KeyLookup};
-pub use prepare::{can_sign, prepare_all};
+pub use prepare::{found, keys_of, prepare_all, settings};
+pub use running::Running;
 pub use signing_pool::{Overloaded, Pending, Signatures, SigningPool, sign_all};
-pub use transaction::{AfterHeader, Answer, Filter, Signing, Transaction};
+pub use transaction::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};

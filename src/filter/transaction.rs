@@ -1,5 +1,6 @@
 //! A message in progress, and what is shared by all of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,11 @@ use arc_swap::ArcSwap;
 use tracing::Level;
 
 use super::key_lookup::{Found, KeyLookup};
-use super::prepare::{can_sign, prepare_all};
+use super::prepare::{found, keys_of, prepare_all, settings};
+use super::running::Running;
 use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
 use crate::clock::Clock;
-use crate::config::{Config, Listener};
+use crate::config::{DomainSettings, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
@@ -19,17 +21,23 @@ use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
-use crate::policy::{self, Decision, OnRelayed, Origin, Reason};
+use crate::policy::{
+    self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Plan, Reason, Recipients,
+    Search, Submission, Untraced, Warning, Warnings,
+};
 
 /// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
 /// that Sendmail takes of a header.
 const LONGEST_SIGNATURE: usize = 32 << 10;
 
+/// So much of a login is logged, in octets.
+const LONGEST_LOGIN: usize = 128;
+
 /// What all messages share.
 #[derive(Debug)]
 pub struct Filter<S> {
-    /// The running configuration; a reload swaps it.
-    pub config: ArcSwap<Config>,
+    /// The running configuration and policy; a reload swaps them, and so does a changed map.
+    pub running: ArcSwap<Running>,
     /// The keys.
     pub keys: KeyLookup<S>,
     /// The threads that make RSA signatures.
@@ -47,22 +55,38 @@ pub struct Filter<S> {
 /// One message, from MAIL to its decision.
 #[derive(Debug)]
 pub struct Transaction {
-    config: Arc<Config>,
-    origin: Origin,
+    running: Arc<Running>,
+    /// The envelope sender, as the MTA gives it.
+    sender: Box<[u8]>,
+    announced: Announced,
+    recipients: Recipients,
     headers: Headers,
     header_is_too_large: bool,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
-    author: Option<DomainName>,
+    mta: Mta,
+    origin: Origin,
+    author: Option<Author>,
+    rule: Option<Decider>,
+    /// Who logged in, where that is why the message is not signed.
+    login: Option<String>,
+    warnings: Warnings,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
+}
+
+/// A message whose header was judged: whose keys to look for, or why not.
+pub struct Judged {
+    message: Box<Transaction>,
+    outcome: Result<Search, Reason>,
 }
 
 /// A message that is to be signed, its header complete.
 pub struct Signing {
     message: Box<Transaction>,
-    keys: Arc<DomainKeys>,
+    plan: Plan<Arc<DomainKeys>>,
     body: BodyHasher,
+    fragile: FragileBody,
 }
 
 /// What follows the header.
@@ -82,39 +106,52 @@ pub struct Answer {
     pub decision: Decision,
     /// The fields to insert at the top, in this order: the last then stands topmost.
     pub signatures: Vec<SignatureField>,
-    /// For which domain.
-    domain: Option<DomainName>,
-    /// With which keys, in the same order.
-    keys: Vec<ActiveKey>,
+    /// For which domain and with which key, in the same order.
+    keys: Vec<(DomainName, ActiveKey)>,
 }
 
 impl<S: KeyStore + 'static> Filter<S> {
-    /// Begins a message of that origin with the configuration of this moment.
-    pub fn begin(&self, origin: Origin) -> Box<Transaction> {
+    /// Begins a message with the configuration and the policy of this moment.
+    pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
         Box::new(Transaction {
-            config: self.config.load_full(),
-            origin,
+            running: self.running.load_full(),
+            sender: sender.into(),
+            announced: Announced::of(parameters),
+            recipients: Recipients::default(),
             headers: Headers::new(),
             header_is_too_large: false,
             was_relayed: false,
+            mta: Mta::Unknown,
+            origin: Origin::Untrusted,
             author: None,
+            rule: None,
+            login: None,
+            warnings: Warnings::default(),
             waited: Duration::ZERO,
         })
     }
 
-    /// Decides at the end of the header of a message that came through `listener`.
-    pub async fn end_of_header(&self, mut message: Box<Transaction>, listener: &Listener) -> AfterHeader {
+    /// Decides at the end of the header of a message that was judged.
+    pub async fn end_of_header(&self, judged: Judged) -> AfterHeader {
         let began = self.clock.monotonic();
-        let on_relayed = listener.on_relayed(&message.config.trust);
-        let keys = self.find_keys(&mut message, on_relayed).await;
-        message.waited += self.since(began);
-        match keys {
-            Ok(keys) => {
-                let body = BodyHasher::new([message.config.domain(&keys.domain).canonicalization.body]);
-                AfterHeader::Body(Box::new(Signing { message, keys, body }))
+        let Judged { mut message, outcome } = judged;
+        let plan = match outcome {
+            Ok(search) => self.find_keys(&message, search).await,
+            Err(reason) => Err(reason),
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(reason) => {
+                message.waited += self.since(began);
+                return AfterHeader::Answered(message.unsigned(reason, 0));
             }
-            Err(reason) => AfterHeader::Answered(message.unsigned(reason, 0)),
-        }
+        };
+        let body_forms = plan.signatures.iter().map(|planned| message.settings(&planned.domain).canonicalization.body);
+        let body = BodyHasher::new(body_forms);
+        message.warn_of_header(&plan);
+        let fragile = FragileBody::new(message.mta);
+        message.waited += self.since(began);
+        AfterHeader::Body(Box::new(Signing { message, plan, body, fragile }))
     }
 
     /// Signs at the end of the message.
@@ -128,70 +165,77 @@ impl<S: KeyStore + 'static> Filter<S> {
     /// Counts the message and writes its line.
     pub fn record(&self, answer: &Answer, queue_id: Option<&QueueId>) {
         self.tally.count(answer.decision);
+        self.tally.count_warnings(answer.message.warnings);
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
     }
 
     /// The keys to sign with, or why there are none.
-    async fn find_keys(&self, message: &mut Transaction, on_relayed: OnRelayed) -> Result<Arc<DomainKeys>, Reason> {
-        let author = message.author(on_relayed)?;
-        message.author = Some(author.clone());
-        let config = &message.config;
-        let candidates = policy::signing_candidates(&author, |parent| config.domain(parent).subdomains);
-        for candidate in candidates {
+    async fn find_keys(&self, message: &Transaction, search: Search) -> Result<Plan<Arc<DomainKeys>>, Reason> {
+        let config = &message.running.config;
+        let mut hunt = search.begin();
+        while let Some(domain) = hunt.next_domain().cloned() {
             let confirm_within = config.keys.revalidate_wait;
-            let keys = match self.keys.find(&candidate, confirm_within, config.limits.queue_deadline).await {
-                Found::Confirmed(keys) => keys,
+            let keys = match self.keys.find(&domain, confirm_within, config.limits.queue_deadline).await {
+                Found::Confirmed(keys) => found(keys),
                 Found::Unconfirmed(keys) => {
                     self.tally.count_stale_keys();
-                    keys
+                    found(keys)
                 }
-                Found::Unavailable => return Err(Reason::StoreUnavailable),
+                Found::Unavailable => policy::Found::Unavailable,
             };
-            if let Some(verdict) = can_sign(&keys) {
-                return verdict.map(|()| keys);
-            }
+            hunt.answer(keys, |parent| config.domain(parent).subdomains, &mut Untraced);
         }
-        Err(Reason::NoKey)
+        hunt.finish(&mut Untraced)
     }
 
     async fn sign(&self, signing: Signing) -> Answer {
-        let Signing { message, keys: domain_keys, body } = signing;
+        let Signing { mut message, plan, body, fragile } = signing;
         let body_octets = body.octets();
-        let settings = message.config.domain(&domain_keys.domain);
+        for warning in fragile.finish(message.announced).iter() {
+            message.warnings.add(warning);
+        }
         let hashes = body.finish();
-        let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
-            return message.unsigned(Reason::SigningFailed, body_octets);
-        };
-        let pending = prepare_all(settings, &domain_keys, &message.headers, body_hash, self.clock.now());
+        let now = self.clock.now();
+        let (mut pending, mut keys) = (Vec::new(), Vec::new());
+        // The first of the plan is to stand topmost.
+        for planned in plan.signatures.iter().rev() {
+            let settings = message.settings(&planned.domain);
+            let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
+                return message.unsigned(Reason::SigningFailed, body_octets);
+            };
+            let own = keys_of(planned);
+            pending.extend(prepare_all(&settings, &planned.domain, own, &message.headers, body_hash, now));
+            keys.extend(keys_of(planned).map(|key| (planned.domain.clone(), key.clone())));
+        }
         // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
         if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
             return message.unsigned(Reason::HeaderTooLarge, body_octets);
         }
-        let signed: Signatures = if domain_keys.keys.iter().all(|key| key.algorithm == Algorithm::Ed25519Sha256) {
+        let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
-            match self.pool.sign(pending, message.config.limits.queue_deadline).await {
+            match self.pool.sign(pending, message.running.config.limits.queue_deadline).await {
                 Ok(signed) => signed,
                 Err(Overloaded) => return message.unsigned(Reason::Overload, body_octets),
             }
         };
 
         let mut answer = message.unsigned(Reason::SigningFailed, body_octets);
-        let mut is_complete = domain_keys.unusable.is_empty();
+        let mut reason = plan.reason;
         let now = self.clock.now();
-        for (key, signature) in domain_keys.keys.iter().zip(signed) {
+        for ((domain, key), signature) in keys.into_iter().zip(signed) {
             match signature {
                 Ok(signature) => {
                     self.evidence.used(key.key.id(), now);
                     answer.signatures.push(signature);
-                    answer.keys.push(key.clone());
+                    answer.keys.push((domain, key));
                 }
                 Err(error) => {
-                    is_complete = false;
+                    reason = Reason::SignedInPart;
                     tracing::error!(
-                        domain = %domain_keys.domain,
+                        %domain,
                         selector = %key.selector,
                         error = &error as &dyn std::error::Error,
                         "a key could not sign"
@@ -200,8 +244,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             }
         }
         if !answer.signatures.is_empty() {
-            answer.domain = Some(domain_keys.domain.clone());
-            answer.decision = answer.message.decide(if is_complete { Reason::Signed } else { Reason::SignedInPart });
+            answer.decision = answer.message.decide(reason);
         }
         answer
     }
@@ -212,9 +255,14 @@ impl<S: KeyStore + 'static> Filter<S> {
 }
 
 impl Transaction {
+    /// Takes a recipient, if anybody asks for them.
+    pub fn recipient(&mut self, recipient: &[u8]) {
+        self.running.policy.recipient(recipient, &mut self.recipients);
+    }
+
     /// Takes a header field, as long as the header is within its limits; of a larger one nothing more is kept.
     pub fn header(&mut self, name: &[u8], value: &[u8], spacing: Spacing) {
-        let limits = &self.config.limits;
+        let limits = &self.running.config.limits;
         if self.header_is_too_large {
             return;
         }
@@ -229,28 +277,60 @@ impl Transaction {
         }
     }
 
-    /// The author's domain, if this message is ours to sign.
-    fn author(&self, on_relayed: OnRelayed) -> Result<DomainName, Reason> {
-        if self.origin == Origin::Untrusted {
-            return Err(Reason::NotTrusted);
+    /// The answer to a message from a client whose mail is not looked at, if this is one. It can be had at MAIL.
+    pub fn answer_if_ignored(self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+        if self.running.policy.ignores(submission).is_some() {
+            return Ok(self.unsigned(Reason::IgnoredPeer, 0));
         }
-        let is_relayed = self.was_relayed || policy::is_relayed(&self.headers);
-        if self.origin == Origin::ThisMachine && on_relayed == OnRelayed::Pass && is_relayed {
-            return Err(Reason::Relayed);
+        Err(self)
+    }
+
+    /// Judges the message at the end of its header. It came through `listener`.
+    pub fn judge(mut self: Box<Self>, submission: &Submission<'_>, listener: &Listener) -> Judged {
+        let facts = Facts {
+            submission: *submission,
+            on_relayed: listener.on_relayed(),
+            sender: &self.sender,
+            recipients: &self.recipients,
+            header: if self.header_is_too_large {
+                Header::TooLarge { is_relayed: self.was_relayed }
+            } else {
+                Header::Whole(&self.headers)
+            },
+        };
+        let judgement = self.running.policy.judge(&facts, &mut Untraced);
+        (self.origin, self.author, self.rule) = (judgement.origin, judgement.author, judgement.rule);
+        self.mta = Mta::of(submission.macros.value("v"));
+        self.warnings.add_if(|| judgement.lacks_recipients, Warning::RecipientsUnknown);
+        if matches!(judgement.outcome, Err(Reason::LoginNotBound)) {
+            let shown = |login: &[u8]| String::from_utf8_lossy(&login[..login.len().min(LONGEST_LOGIN)]).into_owned();
+            self.login = submission.login().map(shown);
         }
-        if self.header_is_too_large {
-            return Err(Reason::HeaderTooLarge);
+        Judged { message: self, outcome: judgement.outcome }
+    }
+
+    fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
+        settings(&self.running.config, &self.running.policy, self.rule.zip(self.author.as_ref()), domain)
+    }
+
+    fn warn_of_header(&mut self, plan: &Plan<Arc<DomainKeys>>) {
+        for warning in policy::fragile_header(&self.headers, self.mta).iter() {
+            self.warnings.add(warning);
         }
-        policy::author_domain(&self.headers)
+        let headers = &self.headers;
+        let is_signed = || plan.signatures.iter().any(|planned| policy::is_signed_by(headers, &planned.domain));
+        self.warnings.add_if(is_signed, Warning::AlreadySigned);
+        self.warnings.add_if(|| plan.selectors_missed > 0, Warning::SelectorNotActive);
     }
 
     fn decide(&self, reason: Reason) -> Decision {
-        Decision::of(reason, self.config.signing.on_failure, self.config.signing.on_unsignable)
+        let signing = &self.running.config.signing;
+        Decision::of(reason, signing.on_failure, signing.on_unsignable)
     }
 
     fn unsigned(self: Box<Self>, reason: Reason, body_octets: u64) -> Answer {
         let decision = self.decide(reason);
-        Answer { message: self, body_octets, decision, domain: None, signatures: Vec::new(), keys: Vec::new() }
+        Answer { message: self, body_octets, decision, signatures: Vec::new(), keys: Vec::new() }
     }
 }
 
@@ -258,13 +338,14 @@ impl Signing {
     /// Takes a piece of the body.
     pub fn body(&mut self, piece: &[u8]) {
         self.body.update(piece);
+        self.fragile.update(piece);
     }
 }
 
 impl Answer {
     fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
         let message = &self.message;
-        let mut fields = Vec::with_capacity(10);
+        let mut fields = Vec::with_capacity(12);
         if let Some(queue_id) = queue_id {
             fields.push(("queue_id", Value::Text(queue_id.as_str().to_owned())));
         }
@@ -272,13 +353,31 @@ impl Answer {
         fields.push(("reason", Value::Name(self.decision.reason.code())));
         fields.push(("origin", Value::Name(message.origin.as_str())));
         if let Some(author) = &message.author {
-            fields.push(("from", Value::Text(author.to_string())));
+            fields.push(("from", Value::Text(author.domain.to_string())));
         }
-        if let Some(domain) = &self.domain {
-            let list = |name: fn(&ActiveKey) -> &str| self.keys.iter().rev().map(name).collect::<Vec<_>>().join(",");
-            fields.push(("d", Value::Text(domain.to_string())));
+        if let Some(login) = &message.login {
+            fields.push(("login", Value::Text(login.clone())));
+        }
+        if let Some(rule) = message.rule {
+            fields.push(("rule", Value::Text(message.running.policy.label(rule))));
+        }
+        if !self.keys.is_empty() {
+            let list = |name: fn(&ActiveKey) -> &str| {
+                self.keys.iter().rev().map(|(_, key)| name(key)).collect::<Vec<_>>().join(",")
+            };
+            let mut domains: Vec<&str> = self.keys.iter().rev().map(|(domain, _)| domain.as_str()).collect();
+            // One domain stands once, several as often as they sign.
+            domains.dedup();
+            if domains.len() > 1 {
+                domains = self.keys.iter().rev().map(|(domain, _)| domain.as_str()).collect();
+            }
+            fields.push(("d", Value::Text(domains.join(","))));
             fields.push(("s", Value::Text(list(|key| key.selector.as_str()))));
             fields.push(("a", Value::Text(list(|key| key.algorithm.a_tag()))));
+        }
+        if !message.warnings.is_empty() {
+            let codes: Vec<&str> = message.warnings.iter().map(Warning::code).collect();
+            fields.push(("warnings", Value::Text(codes.join(","))));
         }
         fields.push(("bytes", Value::Number(message.headers.octets() as u64 + self.body_octets)));
         fields.push(("us", Value::Number(message.waited.as_micros() as u64)));

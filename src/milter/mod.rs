@@ -46,6 +46,8 @@ pub use command::{Client, CommandError, CommandKind, Event, Parameters};
 pub use error::{ProtocolError, Stranger};
 pub use frame::{FrameError, MAX_SENT_PAYLOAD};
 pub use macros::{Macros, MacrosTooLong, Stage};
-pub use negotiation::{Actions, Agreement, HeaderChanges, NegotiationError, Offer, Steps, SymbolLists};
+pub use negotiation::{
+    Actions, Agreement, HeaderChanges, NegotiationError, Offer, RecipientEvents, Steps, SymbolLists,
+};
 pub use reply::{Reply, ReplyError, ValueSpacing};
 pub use session::{Received, Session, SessionOptions};

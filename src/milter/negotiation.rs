@@ -83,6 +83,9 @@ impl Steps {
             | Self::NO_REPLY_CONNECT.0
             | Self::HEADER_LEADING_SPACE.0,
     );
+
+    /// The same for a signer that looks at recipients.
+    const WANTED_WITH_RECIPIENTS: Self = Self(Self::WANTED.0 & !Self::NO_RECIPIENT.0 | Self::NO_REPLY_RECIPIENT.0);
 }
 
 /// What the MTA offers.
@@ -115,6 +118,16 @@ pub enum HeaderChanges {
     AddOnly,
     /// Fields are changed and deleted too, if the MTA allows it.
     AddAndChange,
+}
+
+/// Whether the filter looks at recipients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecipientEvents {
+    /// RCPT is not sent, if the MTA can leave it out.
+    #[default]
+    Unwanted,
+    /// RCPT is sent, and not answered, if the MTA can do without.
+    Wanted,
 }
 
 /// Which macros the filter wants at each stage: names separated by spaces, those longer than a letter in braces.
@@ -185,6 +198,7 @@ impl Offer {
     pub(super) fn accept(
         &self,
         changes: HeaderChanges,
+        recipients: RecipientEvents,
         lists: Option<&SymbolLists>,
     ) -> Result<Agreement, NegotiationError> {
         if self.version < 2 {
@@ -202,11 +216,11 @@ impl Offer {
         if lists.is_some() {
             wanted = wanted | Actions::SET_SYMBOL_LISTS;
         }
-        Ok(Agreement {
-            version: self.version.min(VERSION),
-            actions: wanted & offered,
-            steps: Steps::WANTED & self.steps,
-        })
+        let steps = match recipients {
+            RecipientEvents::Unwanted => Steps::WANTED,
+            RecipientEvents::Wanted => Steps::WANTED_WITH_RECIPIENTS,
+        };
+        Ok(Agreement { version: self.version.min(VERSION), actions: wanted & offered, steps: steps & self.steps })
     }
 }
 
@@ -233,6 +247,20 @@ impl Agreement {
 }
 
 impl SymbolLists {
+    /// The same and these macros, at each stage up to the end of the header at which an MTA may have a value for them. Names
+    /// as they stand in lists: those longer than a letter in braces.
+    #[must_use]
+    pub fn with<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        for name in names {
+            for list in [&mut self.connect, &mut self.helo, &mut self.mail, &mut self.end_of_header] {
+                if !list.split(' ').any(|known| known == name) {
+                    *list = Cow::Owned(format!("{list} {name}"));
+                }
+            }
+        }
+        self
+    }
+
     /// The list of one stage.
     pub fn of(&self, stage: Stage) -> &str {
         match stage {
@@ -248,10 +276,10 @@ impl SymbolLists {
 }
 
 impl Default for SymbolLists {
-    /// Who submits, and the queue id at every stage, since MTAs know it early or late.
+    /// Who submits, to which MTA, and the queue id at every stage, since MTAs know it early or late.
     fn default() -> Self {
         Self {
-            connect: "j {daemon_name} {daemon_addr} {client_addr} {client_name}".into(),
+            connect: "j v {daemon_name} {daemon_addr} {client_addr} {client_name}".into(),
             helo: "{tls_version}".into(),
             mail: "i {auth_type} {auth_authen} {auth_author} {mail_addr}".into(),
             recipient: "i".into(),
@@ -336,7 +364,7 @@ mod tests {
     fn agree(version: u32, actions: u32, steps: u32) -> Result<Agreement, NegotiationError> {
         let offer = Offer { version, actions: Actions(actions), steps: Steps(steps) };
         assert_eq!(Offer::parse(&offer.octets()), Ok(offer));
-        offer.accept(HeaderChanges::AddOnly, Some(&SymbolLists::default()))
+        offer.accept(HeaderChanges::AddOnly, RecipientEvents::Unwanted, Some(&SymbolLists::default()))
     }
 
     #[test]
@@ -374,11 +402,21 @@ mod tests {
     #[test]
     fn changes_and_lists_are_asked_for_only_if_wanted() {
         let offer = Offer { version: 6, actions: Actions(0x1ff), steps: Steps(0x1f_ffff) };
-        let agreement = offer.accept(HeaderChanges::AddAndChange, None).unwrap();
+        let agreement = offer.accept(HeaderChanges::AddAndChange, RecipientEvents::Wanted, None).unwrap();
         assert_eq!(agreement.actions, Actions(0x11));
+        assert!(!agreement.steps.contains(Steps::NO_RECIPIENT) && agreement.steps.contains(Steps::NO_REPLY_RECIPIENT));
         let mut out = Vec::new();
         agreement.append(Some(&SymbolLists::default()), &mut out);
         assert_eq!(out.len(), frame::OVERHEAD + 12);
+    }
+
+    #[test]
+    fn macros_of_the_administrator_are_asked_for_where_they_may_be_known() {
+        let lists = SymbolLists::default().with(["{ours}", "j", "{auth_type}"]);
+        assert!(lists.connect.ends_with(" {ours} {auth_type}") && lists.connect.starts_with("j v "));
+        assert_eq!(lists.mail, "i {auth_type} {auth_authen} {auth_author} {mail_addr} {ours} j");
+        assert_eq!(lists.end_of_header, "i {ours} j {auth_type}");
+        assert_eq!(lists.end_of_message, "i");
     }
 
     #[test]

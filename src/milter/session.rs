@@ -6,7 +6,7 @@ use super::command::{CommandError, CommandKind, Event};
 use super::error::{ProtocolError, Stranger};
 use super::frame::{self, FrameError, FrameReader, Located, Source};
 use super::macros::{Macros, Stage};
-use super::negotiation::{Agreement, HeaderChanges, Offer, Steps, SymbolLists};
+use super::negotiation::{Agreement, HeaderChanges, Offer, RecipientEvents, Steps, SymbolLists};
 use super::reply::{Reply, ReplyError, ValueSpacing};
 
 /// What a session asks of the MTA, and its limits. Cheap to clone.
@@ -18,6 +18,8 @@ pub struct SessionOptions {
     pub macro_limit: u32,
     /// Whether fields are changed and deleted, or only added. Default: only added.
     pub header_changes: HeaderChanges,
+    /// Whether recipients are looked at. Default: they are not.
+    pub recipients: RecipientEvents,
     /// The macros wanted; none to take what the MTA is configured to send.
     pub symbol_lists: Option<Arc<SymbolLists>>,
 }
@@ -102,6 +104,7 @@ impl Default for SessionOptions {
             frame_limit: (1 << 20) + 1,
             macro_limit: 256 << 10,
             header_changes: HeaderChanges::AddOnly,
+            recipients: RecipientEvents::Unwanted,
             symbol_lists: Some(Arc::new(SymbolLists::default())),
         }
     }
@@ -345,7 +348,7 @@ impl Dialogue {
             return Err(ProtocolError::NegotiatedTwice);
         }
         let lists = self.options.symbol_lists.as_deref();
-        let agreement = Offer::parse(payload)?.accept(self.options.header_changes, lists)?;
+        let agreement = Offer::parse(payload)?.accept(self.options.header_changes, self.options.recipients, lists)?;
         agreement.append(lists, out);
         self.agreement = Some(agreement);
         self.state = State::Connected;

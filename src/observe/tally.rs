@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::{Action, Decision, Reason};
+use crate::policy::{Action, Decision, Reason, Warning, Warnings};
 
 /// Counts decisions since the start; shared by all connections.
 #[derive(Debug, Default)]
 pub struct Tally {
     actions: [AtomicU64; 4],
     reasons: [AtomicU64; Reason::ALL.len()],
+    warnings: [AtomicU64; Warning::ALL.len()],
     stale_keys: AtomicU64,
 }
 
@@ -17,6 +18,13 @@ impl Tally {
     pub fn count(&self, decision: Decision) {
         self.actions[decision.action as usize].fetch_add(1, Ordering::Relaxed);
         self.reasons[decision.reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what is wrong with one message that was signed all the same.
+    pub fn count_warnings(&self, warnings: Warnings) {
+        for warning in warnings.iter() {
+            self.warnings[warning as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a message judged by keys that the store did not confirm.
@@ -32,6 +40,11 @@ impl Tally {
     /// Messages that ended for this reason.
     pub fn of_reason(&self, reason: Reason) -> u64 {
         self.reasons[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Messages with this warning.
+    pub fn of_warning(&self, warning: Warning) -> u64 {
+        self.warnings[warning as usize].load(Ordering::Relaxed)
     }
 
     /// Messages judged by keys that the store did not confirm.
@@ -53,5 +66,15 @@ mod tests {
         assert!(Reason::ALL.iter().all(|&reason| tally.of_reason(reason) == 1));
         assert_eq!(tally.of_action(Action::Pass), Reason::ALL.len() as u64);
         assert_eq!(tally.of_action(Action::Sign), 0);
+    }
+
+    #[test]
+    fn every_warning_has_its_own_counter() {
+        let tally = Tally::default();
+        let mut warnings = Warnings::default();
+        warnings.add(Warning::EightBit);
+        tally.count_warnings(warnings);
+        let counts: Vec<u64> = Warning::ALL.iter().map(|&warning| tally.of_warning(warning)).collect();
+        assert_eq!(counts, [0, 1, 0, 0, 0, 0]);
     }
 }

@@ -69,18 +69,29 @@ pub enum OnRelayed {
 }
 
 /// Why a message was signed or not: one per message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// Signed with every active key of the domain.
     Signed,
     /// Signed, though some of the domain's active keys cannot be used.
     SignedInPart,
+    /// Signed only by the domains that a rule adds: the author's own has no active key.
+    SignedByOthers,
+    /// The client is one whose mail is not looked at.
+    IgnoredPeer,
     /// The client is neither authenticated nor in a trusted network, nor is its daemon trusted.
     NotTrusted,
     /// Trusted only because it came from this machine, but it has been received before: perhaps inbound mail coming
     /// back from a content filter, a redirect or a list.
     Relayed,
+    /// A rule says that such mail is never signed.
+    RuleNever,
+    /// The client logged in, and may not write as this author.
+    LoginNotBound,
+    /// The envelope sender is of another domain than the author.
+    EnvelopeMismatch,
     /// The key store does not know the author's domain.
     NoKey,
     /// The domain has keys, none of which was ever made active.
@@ -107,11 +118,16 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Signed,
         Self::SignedInPart,
+        Self::SignedByOthers,
+        Self::IgnoredPeer,
         Self::NotTrusted,
         Self::Relayed,
+        Self::RuleNever,
+        Self::LoginNotBound,
+        Self::EnvelopeMismatch,
         Self::NoKey,
         Self::NoActiveKey,
         Self::KeysUnusable,
@@ -130,8 +146,13 @@ impl Reason {
         match self {
             Self::Signed => "signed",
             Self::SignedInPart => "signed_in_part",
+            Self::SignedByOthers => "signed_by_others",
+            Self::IgnoredPeer => "ignored_peer",
             Self::NotTrusted => "not_trusted",
             Self::Relayed => "relayed",
+            Self::RuleNever => "rule_never",
+            Self::LoginNotBound => "login_not_bound",
+            Self::EnvelopeMismatch => "envelope_mismatch",
             Self::NoKey => "no_key",
             Self::NoActiveKey => "no_active_key",
             Self::KeysUnusable => "keys_unusable",
@@ -151,13 +172,24 @@ impl Reason {
         match self {
             Self::Signed => "nothing to do",
             Self::SignedInPart => "look for the domain's broken key with `waxseal show DOMAIN` and in the log",
+            Self::SignedByOthers => {
+                "if the author's domain is to sign as well, generate keys for it, publish them, then activate it"
+            }
+            Self::IgnoredPeer => "if this client's mail is to be looked at, take it out of trust.ignore",
             Self::NotTrusted => {
                 "let the client authenticate, or add its network to trust.networks, or its daemon name to \
                  trust.daemon_names"
             }
+            Self::RuleNever => "if it is to be signed, put a rule for it above the one that the log line names",
+            Self::LoginNotBound => {
+                "list the author for this login in a map of trust.login_maps or in [login], if it may write as that author"
+            }
+            Self::EnvelopeMismatch => {
+                "let it be sent with an envelope sender of the author's domain, or set trust.match_envelope"
+            }
             Self::Relayed => {
                 "if this is mail of yours coming back from a filter, give that path a [[listener]] of its own with \
-                 sign_relayed = true"
+                 sign_relayed = true, or its authors a [[rule]]"
             }
             Self::NoKey => "generate keys with `waxseal generate DOMAIN`, publish them, then `waxseal activate DOMAIN`",
             Self::NoActiveKey => "publish the record (`waxseal record DOMAIN`), then `waxseal activate DOMAIN`",
@@ -196,8 +228,15 @@ impl Decision {
     /// bounce it after five days. What is not ours, and what nobody has made ready yet, always passes.
     pub fn of(reason: Reason, on_failure: OnFailure, on_unsignable: OnUnsignable) -> Self {
         let action = match reason {
-            Reason::Signed | Reason::SignedInPart => Action::Sign,
-            Reason::NotTrusted | Reason::Relayed | Reason::NoKey | Reason::NoActiveKey => Action::Pass,
+            Reason::Signed | Reason::SignedInPart | Reason::SignedByOthers => Action::Sign,
+            Reason::IgnoredPeer
+            | Reason::NotTrusted
+            | Reason::Relayed
+            | Reason::RuleNever
+            | Reason::LoginNotBound
+            | Reason::EnvelopeMismatch
+            | Reason::NoKey
+            | Reason::NoActiveKey => Action::Pass,
             Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed => match on_failure {
                 OnFailure::Defer => Action::Defer,
                 OnFailure::AcceptUnsigned => Action::Pass,
@@ -226,6 +265,9 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+        }
     }
 
     #[test]
@@ -242,7 +284,16 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_passes_whatever_is_configured() {
-        for reason in [Reason::NotTrusted, Reason::Relayed, Reason::NoKey, Reason::NoActiveKey] {
+        for reason in [
+            Reason::IgnoredPeer,
+            Reason::NotTrusted,
+            Reason::Relayed,
+            Reason::RuleNever,
+            Reason::LoginNotBound,
+            Reason::EnvelopeMismatch,
+            Reason::NoKey,
+            Reason::NoActiveKey,
+        ] {
             for on_failure in [OnFailure::Defer, OnFailure::AcceptUnsigned] {
                 let decision = Decision::of(reason, on_failure, OnUnsignable::Refuse);
                 assert_eq!(decision.action, Action::Pass);

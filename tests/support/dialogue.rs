@@ -152,7 +152,18 @@ impl Dialogue {
 
     /// The rest of a message begun with [`Self::mail`]. `None` if the daemon closed the connection.
     pub(crate) fn content(&mut self, queue_id: &str, fields: &[(&str, &str)], body: &[u8]) -> Option<Verdict> {
-        self.step(&frame(b'R', b"<bob@sink.test>\0"), 0x8, 0x8000)?;
+        self.content_to("<bob@sink.test>", queue_id, fields, body)
+    }
+
+    /// The same to that recipient.
+    pub(crate) fn content_to(
+        &mut self,
+        recipient: &str,
+        queue_id: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Verdict> {
+        self.step(&frame(b'R', format!("{recipient}\0").as_bytes()), 0x8, 0x8000)?;
         if self.version >= 4 {
             self.step(&frame(b'T', b""), 0x200, 0x1_0000)?;
         }

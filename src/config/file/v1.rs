@@ -18,7 +18,10 @@ use crate::config::values::{Account, Count, DnsServer, Expiry, Mode, Network, Pe
 use crate::dkim::CanonicalizationPair;
 use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnUnsignable};
+use crate::policy::{
+    AddressPattern, EnvelopeMatch, HostPattern, Identity, LoginBinding, MacroCondition, OnFailure, OnUnsignable,
+    PeerPattern, Signer,
+};
 
 /// The whole file.
 #[expect(missing_docs, reason = "a section's documentation stands at its type, where the reference takes it from")]
@@ -31,6 +34,8 @@ pub struct Spec {
     pub daemon: Option<Daemon>,
     pub keys: Option<Keys>,
     pub trust: Option<Trust>,
+    pub login: Option<BTreeMap<String, Login>>,
+    pub rule: Option<Vec<Rule>>,
     pub signing: Option<Signing>,
     #[schemars(with = "Option<BTreeMap<String, Domain>>")]
     pub domain: Option<BTreeMap<DomainName, Domain>>,
@@ -129,14 +134,116 @@ pub struct Trust {
     /// Clients in these networks. Only loopback: which other machines send your users' mail, only you know. Write the
     /// network's own address (`127.0.0.0/8`, not `127.0.0.1/8`); a lone address stands for itself.
     pub networks: Option<Vec<Network>>,
+    /// Clients with these names, as the MTA found and verified them in DNS: `mail.example.com`, or `*.example.com` for all
+    /// below. None: whoever runs the DNS of a name decides who is trusted.
+    #[schemars(example = ["mail.example.com", "*.example.net"])]
+    pub hosts: Option<Vec<HostPattern>>,
+    /// Clients never trusted for their address or name, whatever `networks` and `hosts` say, as networks or names: proxies
+    /// and load balancers whose address the MTA takes for the client's, since anybody may be behind it; machines within a
+    /// trusted network that relay for others. A login still counts. None: which these are, only you know.
+    #[schemars(example = ["192.0.2.7", "proxy.example.com"])]
+    pub except: Option<Vec<PeerPattern>>,
     /// Mail that came in through a listener of the MTA with one of these names (the macro `{daemon_name}`). The default
     /// is what Postfix' `master.cf` and others conventionally call the submission service of signing milters.
     pub daemon_names: Option<Vec<String>>,
+    /// Mail for which the MTA has one of these macros: `{name}` for any value that is not empty, `{name}=value` for that
+    /// one, compared octet by octet. The MTA is asked for them. None: what a macro means, only its administrator knows.
+    /// `{auth_author}` cannot be among them, since clients set it.
+    #[schemars(example = ["{tls_version}=TLSv1.3", "{cert_subject}"])]
+    pub macros: Option<Vec<MacroCondition>>,
     /// Mail handed in by programs on this machine (`sendmail`, cron, web applications). On: they are yours.
     pub local_submission: Option<bool>,
     /// Also mail that is trusted only for coming from loopback or a local program and already carries a Received
     /// field. Off: it may be inbound mail on its way back from a content filter, a redirect or a list, and signing
     /// it would vouch for strangers.
+    pub sign_relayed: Option<bool>,
+    /// Clients, as networks or names, whose mail is accepted at once, before anything is looked at, even of those who log in:
+    /// monitoring, a filter that hands in what was signed already. None.
+    #[schemars(example = ["192.0.2.25", "*.monitoring.example.com"])]
+    pub ignore: Option<Vec<PeerPattern>>,
+    /// Which authors a login may write as: `off` (any), `own-domain` (the domain behind its own `@`, and what is listed for
+    /// it), `own-registrable` (any domain of the same registrable domain, and what is listed) or `listed` (only that).
+    /// Other mail of that login passes unsigned. Off, since logins need not look like addresses; but then every customer can
+    /// have mail signed as every other, so with more than one of them turn it on.
+    pub bind_logins: Option<LoginBinding>,
+    /// Files with what is listed for logins, relative to the directory of this file: each line a login and the authors it may
+    /// write as, as patterns, with blanks between; docs/policy.md has the form. Reread when they change. Beside
+    /// `[login."..."]`.
+    #[schemars(example = ["logins.map"])]
+    pub login_maps: Option<Vec<PathBuf>>,
+    /// How the envelope sender must fit the author, for mail to be signed: `off`, `same-domain`, or `same-registrable` (domain).
+    /// The null sender always fits. Off: bounces, lists and newsletters have senders of their own.
+    pub match_envelope: Option<EnvelopeMatch>,
+}
+
+/// What one login may do, in `[login."joe@example.com"]`, when `bind_logins` of `[trust]` is on. Upper and lower case of a
+/// login are the same.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// The authors it may write as, beside those that `bind_logins` gives it: `joe@example.com`, `example.com` for everybody
+    /// there, `*.example.com` for everybody below, `*` for all.
+    #[schemars(example = ["example.com", "*.example.net"])]
+    pub may_send: Option<Vec<AddressPattern>>,
+}
+
+/// What to do with mail of some authors, in place of what holds for all; one `[[rule]]` each. The first rule that fits
+/// decides, in the order of the file. A rule is about mail that is ours to sign: it makes nobody trusted. Patterns are
+/// `joe@example.com`, `example.com` (everybody there), `*.example.com` (everybody below), `news-*@example.com`, `*`;
+/// docs/policy.md has examples.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// What logs and explanations call it; `rule` and its number where unset.
+    #[schemars(example = &"newsletters")]
+    pub name: Option<String>,
+    /// The authors it is for, as patterns. Without `from` and `from_maps` it is for all.
+    #[schemars(example = ["example.com", "*.example.net", "news-*@example.org"])]
+    pub from: Option<Vec<AddressPattern>>,
+    /// Files with more of them, relative to the directory of this file, a line each: a pattern, and behind it, where it
+    /// differs from the rule's, who signs, and i=. docs/policy.md has the form. Reread when they change. A million exact
+    /// lines cost a message as much as one.
+    #[schemars(example = ["customers.map"])]
+    pub from_maps: Option<Vec<PathBuf>>,
+    /// It is only for messages to at least one of these recipients, as patterns. Without `to` and `to_maps` it is for all.
+    #[schemars(example = ["*@lists.example.com"])]
+    pub to: Option<Vec<AddressPattern>>,
+    /// Files with more of them, relative to the directory of this file, a line each. Reread when they change.
+    #[schemars(example = ["unsigned-recipients.map"])]
+    pub to_maps: Option<Vec<PathBuf>>,
+    /// Whether such mail passes unsigned. Then the rule can say nothing else.
+    pub never: Option<bool>,
+    /// Who signs in place of the author's domain: domains, or one key of a domain as `selector._domainkey.example.com`.
+    /// Unset: the author's domain, or a parent that signs for its subdomains.
+    #[schemars(example = ["example.com"])]
+    pub sign: Option<Vec<Signer>>,
+    /// Who signs as well: a provider's own domain beside the customer's. None.
+    #[schemars(example = ["mail.example.net"])]
+    pub also: Option<Vec<Signer>>,
+    /// i= of these signatures: `@example.com`, `joe@example.com`, `author` (the author's address) or `author-domain`. It is
+    /// left out of signatures whose domain it is not in. As the signing domain has it where unset.
+    #[schemars(example = &"author-domain")]
+    pub identity: Option<Identity>,
+    /// As in `[signing]`, for these messages; as the signing domain has it where unset.
+    #[schemars(example = &"relaxed/simple")]
+    pub canonicalization: Option<CanonicalizationPair>,
+    /// As in `[signing]`, for these messages; as the signing domain has it where unset.
+    #[schemars(example = &"14d")]
+    pub expire_after: Option<Expiry>,
+    /// As in `[signing]`, for these messages; that of `[signing]` where unset.
+    #[schemars(example = ["from", "to", "subject", "date"])]
+    pub oversign: Option<Vec<String>>,
+    /// As in `[signing]`, for these messages; that of `[signing]` where unset.
+    #[schemars(example = ["list-*"])]
+    pub sign_present: Option<Vec<String>>,
+    /// As in `[signing]`, for these messages; that of `[signing]` where unset.
+    #[schemars(example = ["reply-to"])]
+    pub oversign_absent: Option<Vec<String>>,
+    /// Header fields not signed in these messages, beside those of `[signing]` and of the signing domain.
+    #[schemars(example = ["reply-to"])]
+    pub leave_out: Option<Vec<String>>,
+    /// Replaces `sign_relayed` of `[trust]` and of the listener for these messages.
+    #[schemars(example = true)]
     pub sign_relayed: Option<bool>,
 }
 
@@ -146,6 +253,9 @@ pub struct Trust {
 pub struct Signing {
     /// c= (RFC 6376, section 3.4): header, then body. Relaxed for both survives what MTAs do to white space.
     pub canonicalization: Option<CanonicalizationPair>,
+    /// Whether domains sign mail from subdomains that have no keys of their own, up to the registrable domain; the setting of
+    /// that name in `[domain."..."]` goes before. Off: a subdomain may be somebody else's.
+    pub subdomains: Option<bool>,
     /// How long signatures are valid (x=), or `never`. Never: a message may wait for days in queues, and verifiers
     /// that read it late would take it for forged. Less than 7 days warns.
     #[schemars(example = &"14d")]
@@ -176,8 +286,9 @@ pub struct Signing {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Domain {
-    /// Whether mail from subdomains that have no keys of their own is signed with this domain's. Off: a subdomain may
-    /// be somebody else's.
+    /// Whether mail from subdomains that have no keys of their own is signed with this domain's; that of `[signing]` where
+    /// unset.
+    #[schemars(example = true)]
     pub subdomains: Option<bool>,
     /// i= of its signatures: `@example.com` or `user@example.com`, in this domain or below it. Unset: none is written,
     /// which means `@` and the signing domain.

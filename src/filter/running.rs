@@ -1,0 +1,46 @@
+//! What messages are judged by at one time.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::milter::{Macros, RecipientEvents, SessionOptions, SymbolLists};
+use crate::policy::{MacroValues, Policy};
+
+/// The configuration, and the policy made of it and its maps. A message keeps the one it began with.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Who is signed for.
+    pub policy: Arc<Policy>,
+    symbol_lists: Arc<SymbolLists>,
+}
+
+impl Running {
+    /// A configuration with the policy made of it.
+    pub fn new(config: Arc<Config>, policy: Policy) -> Self {
+        let names: Vec<String> = policy.macros().iter().map(|condition| condition.listed_name()).collect();
+        let symbol_lists = SymbolLists::default().with(names.iter().map(String::as_str));
+        Self { config, policy: Arc::new(policy), symbol_lists: Arc::new(symbol_lists) }
+    }
+
+    /// What a session that begins now asks of its MTA.
+    pub fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            frame_limit: u32::try_from(self.config.limits.frame).unwrap_or(u32::MAX),
+            recipients: if self.policy.wants_recipients() {
+                RecipientEvents::Wanted
+            } else {
+                RecipientEvents::Unwanted
+            },
+            symbol_lists: Some(Arc::clone(&self.symbol_lists)),
+            ..SessionOptions::default()
+        }
+    }
+}
+
+impl MacroValues for Macros {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        Self::value(self, name)
+    }
+}
