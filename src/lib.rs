@@ -31,6 +31,7 @@ pub mod observation;
 
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod import;
 pub mod lifecycle;
 pub mod manifest;

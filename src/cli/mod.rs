@@ -10,6 +10,7 @@ mod completions;
 mod compromise;
 mod config;
 mod demo;
+mod doctor;
 mod exit;
 mod export;
 mod generate;
@@ -70,6 +71,7 @@ pub struct CommandLine {
 enum Command {
     Init(init::Args),
     Demo(demo::Args),
+    Doctor(doctor::Args),
     Generate(generate::Args),
     List(list::Args),
     Show(show::Args),
@@ -105,6 +107,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
     let exit = match &command_line.command {
         Command::Init(args) => init::run(args, config, &mut out),
         Command::Demo(args) => demo::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, config, &mut out),
         Command::Generate(args) => generate::run(args, config, &mut out),
         Command::List(args) => list::run(args, config, &mut out),
         Command::Show(args) => show::run(args, config, &mut out),
