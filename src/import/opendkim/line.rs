@@ -131,6 +131,9 @@ impl<'a> Lines<'a> {
         keys: &HashMap<String, (KeyEntry, Place)>,
         place: &Place,
     ) {
+        if let Some((key, _)) = keys.get(&pattern.domain().to_ascii_lowercase()) {
+            return self.sign(pattern.clone(), key, Some(signer), place);
+        }
         let mut named: Vec<(&String, &KeyEntry)> = keys.iter().map(|(name, (key, _))| (name, key)).collect();
         named.sort_by_key(|(name, _)| *name);
         for (name, key) in named {
