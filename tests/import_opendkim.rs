@@ -192,7 +192,7 @@ fn the_tutorials_tables_sign_the_same_mail_with_the_same_keys() {
 fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
     let place = Place::with(
         "Domain example.com, example.net\nSelector s\nKeyFile DIR/strong.pem\nSubDomains yes\nSignatureTTL 1209600\n\
-         DontSignMailTo lists.example.org,.news.example.org\nExemptDomains private.example.com\nPeerList 192.0.2.9\n\
+         DontSignMailTo list@lists.example.org,.news.example.org\nExemptDomains private.example.com\nPeerList 192.0.2.9\n\
          MTA MSA\nMacroList tls_version=TLSv1.3|TLSv1.2\nOversignHeaders From,Reply-To\nInternalHosts -\n",
         &[],
     );
@@ -209,6 +209,7 @@ fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
     );
     assert_eq!(fs::read_dir(place.path("new/keys/shared")).unwrap().count(), 1, "the key is kept once");
     let config = place.config();
+    assert_eq!(report.at("import.never_matches"), ["opendkim.conf:6"]);
     assert_eq!(config["trust"]["local_submission"].as_bool(), Some(false));
     assert_eq!(config["signing"]["canonicalization"].as_str(), Some("simple/simple"));
     assert_eq!(config["signing"]["oversign_absent"][0].as_str(), Some("reply-to"));

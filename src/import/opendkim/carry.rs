@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::dataset::{DataSet, Kind, wildcard_matches};
+use super::dataset::wildcard_matches;
+use super::exceptions::{exempt_patterns, patterns, recipient_patterns};
 use super::line::{Line, Lines, Target};
 use super::setup::{Matches, Setup, Who, place_of};
 use super::trust::{signing, trust};
@@ -47,11 +48,11 @@ impl Setup {
     fn rules(&self, findings: &mut Vec<Finding>) -> Vec<v1::Rule> {
         let never = |name: &str| v1::Rule { name: Some(name.into()), never: Some(true), ..v1::Rule::default() };
         let mut rules = Vec::new();
-        let to = addresses(&self.unsigned_recipients, findings);
+        let to = patterns(&self.unsigned_recipients, recipient_patterns, findings);
         if !to.is_empty() {
             rules.push(v1::Rule { to: Some(to), ..never("DontSignMailTo") });
         }
-        let exempt = addresses(&self.exempt, findings);
+        let exempt = patterns(&self.exempt, exempt_patterns, findings);
         if !exempt.is_empty() {
             rules.push(v1::Rule { from: Some(exempt), ..never("ExemptDomains") });
         }
@@ -289,35 +290,4 @@ fn may_overlap(one: &AddressPattern, other: &AddressPattern) -> bool {
         }
     };
     parts(one.domain(), other.domain()) && parts(one.local_part(), other.local_part())
-}
-
-/// A list of addresses that are never signed for, or to: rather too many than too few.
-fn addresses(set: &DataSet, findings: &mut Vec<Finding>) -> Vec<AddressPattern> {
-    let mut patterns = Vec::new();
-    for entry in &set.entries {
-        let (local_part, domain) = entry.key.split_once('@').unwrap_or(("*", &entry.key));
-        let domain = domain.strip_prefix('.').map_or(domain.to_owned(), |parent| format!("*.{parent}"));
-        let never = set.kind == Kind::Exact && is_wild(&entry.key) && entry.key != "*" && !entry.key.ends_with("@*");
-        let text = format!("{local_part}@{domain}");
-        match (never, text.parse()) {
-            (false, Ok(pattern)) => patterns.push(pattern),
-            (true, _) => {
-                let evidence = format!("{:?} never matches: without refile: wildcards count for nothing", entry.key);
-                let remedy = "it is left out; add it to the rule if it should count";
-                findings.push(Finding::new(
-                    "import.never_matches",
-                    Severity::Warning,
-                    entry.place.clone(),
-                    evidence,
-                    remedy,
-                ));
-            }
-            (false, Err(error)) => {
-                let evidence = format!("left out: {error}");
-                let remedy = "add it to the rule as a pattern of Waxseal's: else such mail is signed";
-                findings.push(Finding::new("import.pattern", Severity::Error, entry.place.clone(), evidence, remedy));
-            }
-        }
-    }
-    patterns
 }

@@ -5,6 +5,7 @@
 
 mod carry;
 mod dataset;
+mod exceptions;
 mod hosts;
 mod key;
 mod known;

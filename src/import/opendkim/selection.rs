@@ -16,7 +16,7 @@ impl Setup {
         if self.peers.has_client(&message.host, Some(client)) {
             return Selection::Passes;
         }
-        if message.recipients.iter().any(|recipient| has_address(&self.unsigned_recipients, recipient)) {
+        if message.recipients.iter().any(|recipient| self.unsigned_recipients.has(recipient)) {
             return Selection::Passes;
         }
         let Some((local_part, domain)) = self.author(&message.headers) else { return Selection::Passes };
@@ -122,14 +122,5 @@ fn fitting<'d>(lines: &'d DataSet, local_part: &str, domain: &str, matches: Matc
             let address = format!("{local_part}@{domain}");
             lines.fitting(&address).take(most).collect()
         }
-    }
-}
-
-/// Whether a set of addresses has this one, in any form.
-fn has_address(set: &DataSet, address: &str) -> bool {
-    let address = address.trim_start_matches('<').trim_end_matches('>').to_ascii_lowercase();
-    match (set.kind, address.rsplit_once('@')) {
-        (Kind::Exact, Some((local_part, domain))) => forms(local_part, domain).iter().any(|form| set.has(form)),
-        _ => set.has(&address),
     }
 }
