@@ -17,7 +17,7 @@ use super::running::{
 use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
-use crate::policy::{EnvelopeMatch, Logins, OnFailure, OnUnsignable, Trust};
+use crate::policy::{EnvelopeMatch, Logins, OnFailure, OnUnsignable, SigningMode, Trust};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -32,6 +32,7 @@ impl Config {
             trust: Trust::default(),
             rules: Vec::new(),
             signing: Signing::default(),
+            cutover: None,
             domains: Default::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -99,7 +100,13 @@ impl Default for Trust {
 
 impl Default for Signing {
     fn default() -> Self {
-        Self { domain: DomainSettings::default(), on_failure: OnFailure::Defer, on_unsignable: OnUnsignable::Pass }
+        Self {
+            mode: SigningMode::Sign,
+            sign_again: false,
+            domain: DomainSettings::default(),
+            on_failure: OnFailure::Defer,
+            on_unsignable: OnUnsignable::Pass,
+        }
     }
 }
 

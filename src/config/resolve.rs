@@ -53,6 +53,7 @@ pub(super) fn resolve(
         publishers: resolver.publishers(spec.publisher.as_deref(), directory),
         rotation: resolver.rotation(spec, directory),
         slots: resolver.slots(spec.slots.as_deref()),
+        cutover: resolver.cutover(spec.cutover.as_ref(), &signing, directory),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         rules: resolver.rules(spec.rule.as_deref(), &signing, directory),
@@ -245,6 +246,8 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let left_out = [Step::from("signing"), "leave_out".into()];
         let headers = HeaderSelection { left_out: self.left_out(spec.leave_out.as_ref(), &left_out), ..lists };
         Signing {
+            mode: spec.mode.unwrap_or(defaults.mode),
+            sign_again: spec.sign_again.unwrap_or(defaults.sign_again),
             domain: DomainSettings {
                 canonicalization: spec.canonicalization.unwrap_or(defaults.domain.canonicalization),
                 expire_after: self.expiry(spec.expire_after, &["signing".into(), "expire_after".into()], None),

@@ -18,7 +18,7 @@ use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Rule, Trust};
+use crate::policy::{CutoverSettings, OnFailure, OnRelayed, OnUnsignable, Rule, SigningMode, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -36,6 +36,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// How mail is signed, and what happens when it cannot be.
     pub signing: Signing,
+    /// Whose mail is signed in the shadow of another signer; none where the file says nothing of it.
+    pub cutover: Option<CutoverSettings>,
     /// Settings of single domains, by signing domain; ask [`Config::domain`].
     pub domains: BTreeMap<DomainName, DomainSettings>,
     /// Bounds on what is held and done at once.
@@ -119,7 +121,7 @@ impl Listener {
     }
 }
 
-/// Mode and ownership of a Unix socket's file.
+/// SigningMode and ownership of a Unix socket's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permissions {
     /// Permission bits, such as `0o660`.
@@ -159,6 +161,10 @@ pub struct Keys {
 /// How mail is signed, and what happens when it cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signing {
+    /// Whether signatures are inserted.
+    pub mode: SigningMode,
+    /// Whether a message that has a valid signature of the same domain and selector gets another.
+    pub sign_again: bool,
     /// For every domain without a table of its own.
     pub domain: DomainSettings,
     /// No key can be used, or the store is away and nothing is cached.

@@ -11,7 +11,7 @@ use super::running::{
 };
 use super::slots;
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
-use crate::policy::{AddressPattern, Lifetime, Logins, Rule, RuleAction, Trust};
+use crate::policy::{AddressPattern, CutoverSettings, Lifetime, Logins, Rule, RuleAction, Trust};
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -32,6 +32,7 @@ impl Config {
             login: (!self.trust.logins.listed.is_empty()).then(|| logins(&self.trust.logins)),
             rule: (!self.rules.is_empty()).then(|| self.rules.iter().map(rule).collect()),
             signing: Some(signing(&self.signing)),
+            cutover: self.cutover.as_ref().map(cutover),
             domain: Some(domains.collect()),
             limits: Some(limits(&self.limits)),
             timeouts: Some(timeouts(&self.timeouts)),
@@ -134,6 +135,8 @@ fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 fn signing(signing: &Signing) -> v1::Signing {
     let headers = &signing.domain.headers;
     v1::Signing {
+        mode: Some(signing.mode),
+        sign_again: Some(signing.sign_again),
         canonicalization: Some(signing.domain.canonicalization),
         subdomains: Some(signing.domain.subdomains),
         expire_after: Some(expiry(&signing.domain)),
@@ -144,6 +147,10 @@ fn signing(signing: &Signing) -> v1::Signing {
         on_failure: Some(signing.on_failure),
         on_unsignable: Some(signing.on_unsignable),
     }
+}
+
+fn cutover(cutover: &CutoverSettings) -> v1::Cutover {
+    v1::Cutover { share: Some(cutover.share), domains: given(&cutover.domains), domain_maps: given(&cutover.maps) }
 }
 
 fn domain_table(domain: &DomainSettings, rotation: Option<&DomainRotation>, signing: &Signing) -> v1::Domain {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::stream::Stream;
 use crate::config::{Listener, Timeouts};
-use crate::filter::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};
+use crate::filter::{AfterHeader, Answer, Filter, Judged, SIGNATURE_FIELD, Signing, Transaction};
 use crate::keystore::KeyStore;
 use crate::message::Spacing;
 use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
@@ -138,7 +138,10 @@ impl<S: KeyStore + 'static> Connection<S> {
                             }
                         }
                     }
-                    Next::EndOfMessage(signing) => Some(Box::pin(self.filter.end_of_message(signing)).await),
+                    Next::EndOfMessage(signing) => {
+                        let changes = self.session.header_changes();
+                        Some(Box::pin(self.filter.end_of_message(signing, changes)).await)
+                    }
                 };
                 match answer {
                     Some(answer) => self.answer(&answer)?,
@@ -203,6 +206,14 @@ impl<S: KeyStore + 'static> Connection<S> {
                 (Some(Event::Connect { host, client }), _) => {
                     self.peer = peer(host, &client);
                     self.host = host.get(..HOST.min(host.len())).unwrap_or_default().into();
+                    let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
+                    let ignored = self.filter.ignores(&submission);
+                    if self.session.owes_reply() {
+                        self.session.reply(if ignored { Reply::Accept } else { Reply::Continue }, &mut self.out)?;
+                        if ignored {
+                            self.filter.record_ignored(self.peer);
+                        }
+                    }
                     None
                 }
                 (Some(Event::Mail { sender, parameters }), _) => {
@@ -239,6 +250,11 @@ impl<S: KeyStore + 'static> Connection<S> {
     fn answer(&mut self, answer: &Answer) -> Result<(), Broken> {
         // Known late, and forgotten with the final reply.
         let queue_id = self.session.macro_value("i").and_then(QueueId::from_octets);
+        // First, while the fields of that name are still counted as they were shown to us.
+        for index in &answer.removed {
+            let delete = Reply::ChangeHeader { index: *index, name: SIGNATURE_FIELD, value: b"" };
+            self.session.reply(delete, &mut self.out)?;
+        }
         for signature in &answer.signatures {
             let insert = Reply::InsertHeader { index: 0, name: signature.name(), value: signature.value().as_bytes() };
             self.session.reply(insert, &mut self.out)?;

@@ -1,14 +1,16 @@
 //! A message in progress, and what is shared by all of them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tracing::Level;
 
+use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
-use super::prepare::{found, keys_of, prepare_all, settings};
+use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
 use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
 use crate::clock::Clock;
@@ -17,18 +19,22 @@ use crate::dkim::{Algorithm, BodyHasher, SignatureField};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
+use crate::milter::HeaderChanges;
 use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
 use crate::policy::{
-    self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Plan, Reason, Recipients,
-    Search, Submission, Untraced, Warning, Warnings,
+    self, Action, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
+    Recipients, Search, SigningMode, Submission, Untraced, Warning, Warnings,
 };
 
 /// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
 /// that Sendmail takes of a header.
 const LONGEST_SIGNATURE: usize = 32 << 10;
+
+/// For so many domains of another signer it is asked whether they have keys here.
+const FOREIGN_DOMAINS: usize = 3;
 
 /// So much of a login is logged, in octets.
 const LONGEST_LOGIN: usize = 128;
@@ -68,6 +74,7 @@ pub struct Transaction {
     origin: Origin,
     author: Option<Author>,
     rule: Option<Decider>,
+    part: Part,
     /// Who logged in, where that is why the message is not signed.
     login: Option<String>,
     warnings: Warnings,
@@ -86,6 +93,7 @@ pub struct Signing {
     message: Box<Transaction>,
     plan: Plan<Arc<DomainKeys>>,
     body: BodyHasher,
+    others: Others,
     fragile: FragileBody,
 }
 
@@ -104,17 +112,29 @@ pub struct Answer {
     body_octets: u64,
     /// What was decided.
     pub decision: Decision,
+    /// What would have been decided, if we did not stand in the shadow of another signer.
+    would: Option<Decision>,
+    /// The DKIM-Signature fields to delete before anything is inserted, in this order: each counted from 1 at the top.
+    pub removed: Vec<u32>,
+    /// How another signer and we differ, if both were held against each other.
+    beside: Option<Beside>,
     /// The fields to insert at the top, in this order: the last then stands topmost.
     pub signatures: Vec<SignatureField>,
     /// For which domain and with which key, in the same order.
-    keys: Vec<(DomainName, ActiveKey)>,
+    keys: Vec<SignedBy>,
 }
 
 impl<S: KeyStore + 'static> Filter<S> {
     /// Begins a message with the configuration and the policy of this moment.
     pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
+        let running = self.running.load_full();
+        let part = match running.config.signing.mode {
+            SigningMode::Sign => Part::Signer,
+            SigningMode::Shadow => Part::Shadow,
+        };
         Box::new(Transaction {
-            running: self.running.load_full(),
+            running,
+            part,
             sender: sender.into(),
             announced: Announced::of(parameters),
             recipients: Recipients::default(),
@@ -142,30 +162,57 @@ impl<S: KeyStore + 'static> Filter<S> {
         let plan = match plan {
             Ok(plan) => plan,
             Err(reason) => {
-                message.waited += self.since(began);
-                return AfterHeader::Answered(message.unsigned(reason, 0));
+                let mut answer = message.unsigned(reason, 0);
+                answer.beside = self.signed_by_others_alone(&answer).await;
+                answer.message.waited += self.since(began);
+                return AfterHeader::Answered(answer);
             }
         };
         let body_forms = plan.signatures.iter().map(|planned| message.settings(&planned.domain).canonicalization.body);
-        let body = BodyHasher::new(body_forms);
+        let others = message.others(&plan);
+        let body = BodyHasher::new(body_forms.chain(others.body_forms()));
         message.warn_of_header(&plan);
         let fragile = FragileBody::new(message.mta);
         message.waited += self.since(began);
-        AfterHeader::Body(Box::new(Signing { message, plan, body, fragile }))
+        AfterHeader::Body(Box::new(Signing { message, plan, body, others, fragile }))
     }
 
-    /// Signs at the end of the message.
-    pub async fn end_of_message(&self, signing: Box<Signing>) -> Answer {
+    /// Signs at the end of the message. `changes` is what the MTA lets us do to its header.
+    pub async fn end_of_message(&self, signing: Box<Signing>, changes: HeaderChanges) -> Answer {
         let began = self.clock.monotonic();
-        let mut answer = self.sign(*signing).await;
+        let mut answer = self.sign(*signing, changes).await;
         answer.message.waited += self.since(began);
         answer
+    }
+
+    /// Whether the client is one whose mail is not looked at: the MTA need show us nothing of it.
+    pub fn ignores(&self, client: &Submission<'_>) -> bool {
+        self.running.load().policy.ignores(client).is_some()
+    }
+
+    /// Counts the connection of such a client and writes its line.
+    pub fn record_ignored(&self, peer: Peer) {
+        self.tally.count_ignored_connection();
+        if self.logger.wants(Level::INFO) {
+            let mut fields = vec![
+                ("decision", Value::Name(Action::Pass.as_str())),
+                ("reason", Value::Name(Reason::IgnoredPeer.code())),
+            ];
+            if let Peer::Address(address) = peer {
+                fields.push(("client", Value::Text(address.to_string())));
+            }
+            self.logger.line(Line { at: self.clock.now(), level: Level::INFO, message: "connection".into(), fields });
+        }
     }
 
     /// Counts the message and writes its line.
     pub fn record(&self, answer: &Answer, queue_id: Option<&QueueId>) {
         self.tally.count(answer.decision);
         self.tally.count_warnings(answer.message.warnings);
+        self.tally.count_replaced(answer.removed.len());
+        if let Some(beside) = &answer.beside {
+            self.tally.count_comparison(&beside.differences);
+        }
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
@@ -190,15 +237,15 @@ impl<S: KeyStore + 'static> Filter<S> {
         hunt.finish(&mut Untraced)
     }
 
-    async fn sign(&self, signing: Signing) -> Answer {
-        let Signing { mut message, plan, body, fragile } = signing;
+    async fn sign(&self, signing: Signing, changes: HeaderChanges) -> Answer {
+        let Signing { mut message, plan, body, others, fragile } = signing;
         let body_octets = body.octets();
         for warning in fragile.finish(message.announced).iter() {
             message.warnings.add(warning);
         }
         let hashes = body.finish();
         let now = self.clock.now();
-        let (mut pending, mut keys) = (Vec::new(), Vec::new());
+        let (mut pending, mut keys): (Vec<_>, Vec<SignedBy>) = (Vec::new(), Vec::new());
         // The first of the plan is to stand topmost.
         for planned in plan.signatures.iter().rev() {
             let settings = message.settings(&planned.domain);
@@ -213,6 +260,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
             return message.unsigned(Reason::HeaderTooLarge, body_octets);
         }
+        let seen = others.judge(&hashes, &message.headers, &keys);
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
@@ -244,9 +292,53 @@ impl<S: KeyStore + 'static> Filter<S> {
             }
         }
         if !answer.signatures.is_empty() {
-            answer.decision = answer.message.decide(reason);
+            if answer.message.part != Part::Signer {
+                answer.beside = Some(Beside::compare(&answer.signatures, &seen));
+            }
+            let again = if answer.message.running.config.signing.sign_again { SignAgain::Yes } else { SignAgain::No };
+            let resolution = resolve(answer.message.part, &answer.keys, &seen, changes, again);
+            let is_inserted = resolution.inserted.contains(&true);
+            if answer.message.part != Part::Shadow && !is_inserted {
+                reason = Reason::SignedBefore;
+            }
+            answer.removed = resolution.removed;
+            let mut inserted = resolution.inserted.iter();
+            answer.signatures.retain(|_| inserted.next().is_some_and(|is| *is));
+            if is_inserted {
+                let mut inserted = resolution.inserted.iter();
+                answer.keys.retain(|_| inserted.next().is_some_and(|is| *is));
+            }
+            answer.decide(reason);
         }
         answer
+    }
+
+    /// What the signer before us signed of what we do not: for the author's domain or one above it, or, where the author was
+    /// not asked for, for a domain that has keys here.
+    async fn signed_by_others_alone(&self, answer: &Answer) -> Option<Beside> {
+        let message = &answer.message;
+        let is_of_interest = message.part != Part::Signer
+            && answer.decision.action == Action::Pass
+            && answer.decision.reason != Reason::IgnoredPeer;
+        if !is_of_interest || message.headers.named(SIGNATURE_FIELD).next().is_none() {
+            return None;
+        }
+        let others = Others::of(&message.headers);
+        let wait = message.running.config.keys.revalidate_wait;
+        let mut domains = Vec::new();
+        for domain in others.fresh_domains().into_iter().take(FOREIGN_DOMAINS) {
+            let is_meant = match &message.author {
+                Some(author) => author.domain.is_within(&domain),
+                None => match self.keys.find(&domain, wait, wait).await {
+                    Found::Confirmed(keys) | Found::Unconfirmed(keys) => !keys.keys.is_empty(),
+                    Found::Unavailable => false,
+                },
+            };
+            if is_meant {
+                domains.push(domain);
+            }
+        }
+        Beside::unsigned(others, &domains)
     }
 
     fn since(&self, began: Instant) -> Duration {
@@ -302,6 +394,11 @@ impl Transaction {
         (self.origin, self.author, self.rule) = (judgement.origin, judgement.author, judgement.rule);
         self.mta = Mta::of(submission.macros.value("v"));
         self.warnings.add_if(|| judgement.lacks_recipients, Warning::RecipientsUnknown);
+        let is_taken =
+            |author: &Author| self.running.policy.cutover().is_some_and(|cutover| cutover.takes(&author.domain));
+        if self.part == Part::Shadow && self.author.as_ref().is_some_and(is_taken) {
+            self.part = Part::Successor;
+        }
         if matches!(judgement.outcome, Err(Reason::LoginNotBound)) {
             let shown = |login: &[u8]| String::from_utf8_lossy(&login[..login.len().min(LONGEST_LOGIN)]).into_owned();
             self.login = submission.login().map(shown);
@@ -319,8 +416,19 @@ impl Transaction {
         }
         let headers = &self.headers;
         let is_signed = || plan.signatures.iter().any(|planned| policy::is_signed_by(headers, &planned.domain));
-        self.warnings.add_if(is_signed, Warning::AlreadySigned);
+        if self.part == Part::Signer {
+            self.warnings.add_if(is_signed, Warning::AlreadySigned);
+        }
         self.warnings.add_if(|| plan.selectors_missed > 0, Warning::SelectorNotActive);
+    }
+
+    /// The signatures that are there already and that ours may have to do with.
+    fn others(&self, plan: &Plan<Arc<DomainKeys>>) -> Others {
+        if self.headers.named(SIGNATURE_FIELD).next().is_none() {
+            return Others::default();
+        }
+        let domains: HashSet<DomainName> = plan.signatures.iter().map(|planned| planned.domain.clone()).collect();
+        Others::of(&self.headers).for_part(self.part, &domains)
     }
 
     fn decide(&self, reason: Reason) -> Decision {
@@ -330,7 +438,18 @@ impl Transaction {
 
     fn unsigned(self: Box<Self>, reason: Reason, body_octets: u64) -> Answer {
         let decision = self.decide(reason);
-        Answer { message: self, body_octets, decision, signatures: Vec::new(), keys: Vec::new() }
+        let mut answer = Answer {
+            message: self,
+            body_octets,
+            decision,
+            would: None,
+            removed: Vec::new(),
+            beside: None,
+            signatures: Vec::new(),
+            keys: Vec::new(),
+        };
+        answer.decide(reason);
+        answer
     }
 }
 
@@ -343,6 +462,16 @@ impl Signing {
 }
 
 impl Answer {
+    /// Decides for that reason; in the shadow of another signer, nothing is done.
+    fn decide(&mut self, reason: Reason) {
+        self.decision = self.message.decide(reason);
+        self.would = None;
+        if self.message.part == Part::Shadow && self.decision.action != Action::Pass {
+            self.would = Some(self.decision);
+            self.decision = self.message.decide(Reason::Shadow);
+        }
+    }
+
     fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
         let message = &self.message;
         let mut fields = Vec::with_capacity(12);
@@ -351,6 +480,13 @@ impl Answer {
         }
         fields.push(("decision", Value::Name(self.decision.action.as_str())));
         fields.push(("reason", Value::Name(self.decision.reason.code())));
+        if let Some(part) = message.part.name() {
+            fields.push(("mode", Value::Name(part)));
+        }
+        if let Some(would) = self.would {
+            fields.push(("would", Value::Name(would.action.as_str())));
+            fields.push(("would_reason", Value::Name(would.reason.code())));
+        }
         fields.push(("origin", Value::Name(message.origin.as_str())));
         if let Some(author) = &message.author {
             fields.push(("from", Value::Text(author.domain.to_string())));
@@ -374,6 +510,12 @@ impl Answer {
             fields.push(("d", Value::Text(domains.join(","))));
             fields.push(("s", Value::Text(list(|key| key.selector.as_str()))));
             fields.push(("a", Value::Text(list(|key| key.algorithm.a_tag()))));
+        }
+        if let Some(beside) = &self.beside {
+            beside.append_to(&mut fields);
+        }
+        if !self.removed.is_empty() {
+            fields.push(("replaced", Value::Number(self.removed.len() as u64)));
         }
         if !message.warnings.is_empty() {
             let codes: Vec<&str> = message.warnings.iter().map(Warning::code).collect();

@@ -38,6 +38,18 @@ pub(crate) struct LogLine {
     #[serde(default)]
     pub(crate) a: String,
     #[serde(default)]
+    pub(crate) mode: String,
+    #[serde(default)]
+    pub(crate) would: String,
+    #[serde(default)]
+    pub(crate) would_reason: String,
+    #[serde(default)]
+    pub(crate) differences: String,
+    #[serde(default)]
+    pub(crate) explained: String,
+    #[serde(default)]
+    pub(crate) replaced: u64,
+    #[serde(default)]
     pub(crate) bytes: u64,
 }
 

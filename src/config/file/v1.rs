@@ -20,7 +20,7 @@ use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
 use crate::policy::{
     AddressPattern, EnvelopeMatch, HostPattern, Identity, LoginBinding, MacroCondition, OnFailure, OnUnsignable,
-    PeerPattern, Signer,
+    PeerPattern, Share, Signer, SigningMode,
 };
 
 /// The whole file.
@@ -37,6 +37,7 @@ pub struct Spec {
     pub login: Option<BTreeMap<String, Login>>,
     pub rule: Option<Vec<Rule>>,
     pub signing: Option<Signing>,
+    pub cutover: Option<Cutover>,
     #[schemars(with = "Option<BTreeMap<String, Domain>>")]
     pub domain: Option<BTreeMap<DomainName, Domain>>,
     pub limits: Option<Limits>,
@@ -251,6 +252,13 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signing {
+    /// `sign`, or `shadow`: signatures are made, compared with those of a signer that stands before us in the MTA, counted and
+    /// logged, and none is inserted, save for what `[cutover]` takes; no message is deferred or refused either.
+    /// docs/cut-over.md has the steps. Sign: that is what Waxseal is for.
+    pub mode: Option<SigningMode>,
+    /// Whether a message that carries a valid signature of the same domain and selector gets another. Off: verifiers gain
+    /// nothing by a second, and a message that passes twice is the usual reason.
+    pub sign_again: Option<bool>,
     /// c= (RFC 6376, section 3.4): header, then body. Relaxed for both survives what MTAs do to white space.
     pub canonicalization: Option<CanonicalizationPair>,
     /// Whether domains sign mail from subdomains that have no keys of their own, up to the registrable domain; the setting of
@@ -279,6 +287,25 @@ pub struct Signing {
     /// When a message cannot be signed whatever the keys are (no From, several author domains, a header over
     /// its bounds): `pass` it unsigned, or `refuse` it with 550. Pass: signing does not make mail policy unless told to.
     pub on_unsignable: Option<OnUnsignable>,
+}
+
+/// Whose mail Waxseal signs while `mode` of `[signing]` is `shadow`: it takes away the signature that the signer before it
+/// made for the same domain, and inserts its own. All other mail stays as that signer left it. Without this section nothing
+/// is taken. docs/cut-over.md has the steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cutover {
+    /// The share of the author domains (From) that is taken, from `0%` to `100%`, by a hash of the name: the same domains
+    /// always, and all machines agree. A share that grows keeps those it has. `0%`: write it down, and raise it step by step.
+    #[schemars(example = &"50%")]
+    pub share: Option<Share>,
+    /// Author domains that are taken whatever the share is: `example.com`, `*.example.com` for all below. None.
+    #[schemars(example = ["example.com"])]
+    pub domains: Option<Vec<AddressPattern>>,
+    /// Files with more of them, relative to the directory of this file, one on each line; `$include` and comments as in other
+    /// maps. Reread when they change. None.
+    #[schemars(example = ["cut-over.map"])]
+    pub domain_maps: Option<Vec<PathBuf>>,
 }
 
 /// Settings of one signing domain, in `[domain."example.com"]`. A domain needs no such table to be signed: having keys is
