@@ -71,6 +71,8 @@ mod tests {
             },
             limits: Limits {
                 connections: NonZeroUsize::MIN,
+                messages: NonZeroUsize::MIN,
+                header_memory: 1,
                 header_bytes: 1,
                 header_fields: NonZeroUsize::MIN,
                 frame: 1,

@@ -422,6 +422,8 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let defaults = Limits::default();
         let limits = Limits {
             connections: count(spec.connections, defaults.connections),
+            messages: count(spec.messages, defaults.messages),
+            header_memory: size(spec.header_memory, defaults.header_memory),
             header_bytes: size(spec.header_bytes, defaults.header_bytes),
             header_fields: count(spec.header_fields, defaults.header_fields),
             frame: size(spec.frame, defaults.frame),
@@ -448,6 +450,19 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
                 &at("header_bytes"),
                 evidence,
                 "for example header_bytes = \"256 KiB\"",
+            );
+        }
+        if limits.header_memory / 4 < limits.header_bytes {
+            let evidence = format!(
+                "{} is less than four of the largest headers ({}) take: one sender could keep all others out",
+                Size(limits.header_memory),
+                Size(limits.header_bytes)
+            );
+            self.warning(
+                "config.header_memory",
+                &at("header_memory"),
+                evidence,
+                "for example header_memory = \"128 MiB\"",
             );
         }
         if limits.queue_deadline > LONGEST_QUEUE_DEADLINE {

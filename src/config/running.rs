@@ -187,6 +187,10 @@ pub struct DomainSettings {
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait to be accepted.
     pub connections: NonZeroUsize,
+    /// Messages of ours in progress.
+    pub messages: NonZeroUsize,
+    /// Octets of the headers of all messages in progress.
+    pub header_memory: u64,
     /// Octets of one message's header.
     pub header_bytes: u64,
     /// Fields of one message's header.

@@ -170,6 +170,8 @@ fn expiry(domain: &DomainSettings) -> Expiry {
 fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
         connections: Some(Count(limits.connections)),
+        messages: Some(Count(limits.messages)),
+        header_memory: Some(Size(limits.header_memory)),
         header_bytes: Some(Size(limits.header_bytes)),
         header_fields: Some(Count(limits.header_fields)),
         frame: Some(Size(limits.frame)),

@@ -95,7 +95,12 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
     let cache = KeyCache::new(store, cache_options(&config.keys));
     let filter = Filter {
         keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
-        pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
+        pool: SigningPool::start(
+            config.limits.signing_threads.or(cores).get(),
+            config.limits.signing_queue.get(),
+            clock,
+        )?,
+        admission: Arc::default(),
         evidence: Arc::default(),
         tally: Tally::default(),
         logger,
