@@ -58,7 +58,7 @@ impl Default for Permissions {
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { state: None, evidence_interval: Duration::from_secs(60) }
+        Self { state: None, evidence_interval: Duration::from_secs(60), hand_over: None }
     }
 }
 

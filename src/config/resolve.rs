@@ -187,7 +187,15 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
             let evidence = "0s leaves no time in between".to_owned();
             self.error("config.timeout", &at("evidence_interval"), evidence, "for example \"1m\"");
         }
-        Daemon { state: spec.state.as_ref().map(|state| directory.join(state)), evidence_interval }
+        if spec.hand_over.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let remedy = "for example hand_over = \"/run/waxseal/hand-over.sock\"";
+            self.error("config.hand_over", &at("hand_over"), "is empty".into(), remedy);
+        }
+        Daemon {
+            state: spec.state.as_ref().map(|state| directory.join(state)),
+            evidence_interval,
+            hand_over: spec.hand_over.as_ref().map(|path| directory.join(path)),
+        }
     }
 
     fn keys(&mut self, spec: &v1::Keys, directory: &Path) -> Keys {

@@ -137,6 +137,8 @@ pub struct Daemon {
     pub state: Option<PathBuf>,
     /// How often it is written.
     pub evidence_interval: Duration,
+    /// Where a newer daemon asks for the listening sockets, joined to the configuration file's directory; none: nobody may.
+    pub hand_over: Option<PathBuf>,
 }
 
 /// The key store and the cache in front of it.

@@ -59,7 +59,11 @@ fn listener(listener: &Listener) -> v1::Listener {
 }
 
 fn daemon(daemon: &Daemon) -> v1::Daemon {
-    v1::Daemon { state: daemon.state.clone(), evidence_interval: Some(Period(daemon.evidence_interval)) }
+    v1::Daemon {
+        state: daemon.state.clone(),
+        evidence_interval: Some(Period(daemon.evidence_interval)),
+        hand_over: daemon.hand_over.clone(),
+    }
 }
 
 fn keys(keys: &Keys) -> v1::Keys {

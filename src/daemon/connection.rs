@@ -42,6 +42,8 @@ thread_local! {
 pub(super) enum Phase {
     /// Signing.
     Running,
+    /// As before on the connections there are; another daemon takes new ones.
+    HandedOver,
     /// Finishing messages in progress.
     Draining,
     /// Ending at once.

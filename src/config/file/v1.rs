@@ -98,6 +98,12 @@ pub struct Daemon {
     /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
     /// written whole each time. A change needs a restart.
     pub evidence_interval: Option<Period>,
+    /// A Unix socket, relative to the directory of this file, at which a daemon that is started while this one runs takes over its
+    /// listening sockets; this one then keeps its connections until they end, or `timeouts.drain`. For upgrades without a gap where
+    /// no socket unit of systemd holds the sockets. Only the daemon's own user and root can ask. Unset: nobody can. A change needs
+    /// a restart.
+    #[schemars(example = &"/run/waxseal/hand-over.sock")]
+    pub hand_over: Option<PathBuf>,
 }
 
 /// Where keys are, and how they are kept at hand.
