@@ -112,13 +112,19 @@ impl Share {
     }
 }
 
-/// How many messages `threads` can sign in the time for which one may wait, at `each` a message. At least two for each
-/// thread, so that none is idle however short the time, and no more than `places`.
-pub fn signable(threads: usize, each: Duration, deadline: Duration, places: usize) -> usize {
-    let time = u128::from(WAIT_EIGHTHS) * deadline.as_nanos() / 8;
-    let in_time = (time / each.as_nanos().max(1)).saturating_mul(threads as u128);
-    let in_time = usize::try_from(in_time).unwrap_or(usize::MAX);
-    in_time.max(threads.saturating_mul(2)).min(places.max(1))
+/// How many messages may wait for `threads` that take `each` a message, those on their way to them included.
+///
+/// As many as are signed while one may wait; at least two for each thread, so that none is idle however short that is, and no more
+/// than `places`. Beside them as many as are signed while one is `under_way`, from MAIL to its end: they keep the threads
+/// busy, and are no queue yet.
+pub fn signable(threads: usize, each: Duration, deadline: Duration, places: usize, under_way: Duration) -> usize {
+    let signed_in = |nanoseconds: u128| {
+        let signed = (nanoseconds / each.as_nanos().max(1)).saturating_mul(threads as u128);
+        usize::try_from(signed).unwrap_or(usize::MAX)
+    };
+    let waiting = signed_in(deadline.as_nanos() / 8 * u128::from(WAIT_EIGHTHS));
+    let waiting = waiting.max(threads.saturating_mul(2)).min(places.max(1));
+    waiting.saturating_add(signed_in(under_way.as_nanos()))
 }
 
 /// Whether a message that comes behind `waiting` others is certain to wait longer than it may.
@@ -165,16 +171,16 @@ mod tests {
 
     #[test]
     fn what_can_be_signed_in_time_follows_the_speed_of_the_threads() {
-        let (half, ms) = (Duration::from_millis(500), Duration::from_millis(1));
-        assert_eq!(signable(1, ms, half, 1_000), 375);
-        assert_eq!(signable(4, ms, half, 1_000), 1_000);
-        assert_eq!(signable(4, ms, half, 10_000), 1_500);
-        assert_eq!(signable(2, 100 * ms, ms, 1_000), 4, "no thread is left idle");
-        assert_eq!(signable(1, Duration::ZERO, half, 50), 50);
-        assert_eq!(
-            signable(1, ms, Duration::MAX, usize::MAX),
-            usize::try_from(Duration::MAX.as_nanos() / 8 * 6 / 1_000_000).unwrap_or(usize::MAX)
-        );
+        let (half, ms, none) = (Duration::from_millis(500), Duration::from_millis(1), Duration::ZERO);
+        assert_eq!(signable(1, ms, half, 1_000, none), 375);
+        assert_eq!(signable(4, ms, half, 1_000, none), 1_000);
+        assert_eq!(signable(4, ms, half, 10_000, none), 1_500);
+        assert_eq!(signable(2, 100 * ms, ms, 1_000, none), 4, "no thread is left idle");
+        assert_eq!(signable(1, none, half, 50, none), 50);
+        assert_eq!(signable(1, ms, Duration::MAX, 7, none), 7);
+        // What takes long to come must not keep the threads waiting for it.
+        assert_eq!(signable(4, ms, half, 1_000, half / 2), 2_000);
+        assert_eq!(signable(1, ms, half, usize::MAX, Duration::MAX).min(1 << 40), 1 << 40);
         assert!(!is_late(500, 1, ms, half));
         assert!(is_late(501, 1, ms, half));
         assert!(!is_late(501, 2, ms, half));
@@ -232,7 +238,7 @@ mod tests {
 
         #[test]
         fn a_thread_is_never_left_idle_by_a_lone_client(threads in 1..64_usize, each in 1..10_000_u64, wait in 1..10_000_u64) {
-            let signing = signable(threads, Duration::from_micros(each), Duration::from_millis(wait), 1_000);
+            let signing = signable(threads, Duration::from_micros(each), Duration::from_millis(wait), 1_000, Duration::ZERO);
             prop_assert!(signing >= 1);
             let bounds = Bounds { messages: 5_000, header_octets: 1 << 20, signing };
             let nothing = Load { messages: Share::default(), header_octets: 0, signing: Share::default() };

@@ -203,6 +203,8 @@ fn open_stalled(args: &MilterArgs, load: &Load) -> anyhow::Result<StalledConnect
     let progress = progress_bar(u64::from(args.stall), "stalled connections");
     let open = StalledConnections::open(load, args.stall, &|done| progress.set_position(done))?;
     progress.finish_and_clear();
+    // The last of them do not look stalled yet.
+    std::thread::sleep(Duration::from_millis(500));
     Ok(open)
 }
 

@@ -145,7 +145,7 @@ impl Waiting {
         send(&to, &self.sockets)?;
         expect(&mut to, TAKEN)?;
         self.given_away.store(true, Ordering::Relaxed);
-        self.file.remove();
+        self.file.let_go();
         // It is theirs now, whether or not they hear it.
         if let Err(error) = to.write_all(YOURS) {
             tracing::warn!(

@@ -363,8 +363,14 @@ impl SocketFile {
         &self.path
     }
 
+    /// Removes it now, and leaves whatever stands there later alone: the system uses inode numbers again.
+    pub(super) fn let_go(&self) {
+        self.remove();
+        self.given_away.store(true, Ordering::Relaxed);
+    }
+
     /// Removes it, if it is still the one we made.
-    pub(super) fn remove(&self) {
+    fn remove(&self) {
         let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
         if is_ours && !self.given_away.load(Ordering::Relaxed) {
             // At the end of the process there is nobody left to tell.

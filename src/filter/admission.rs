@@ -12,9 +12,12 @@ use crate::admission::{self, Bounds, Busy, Load, Share};
 use crate::config::Limits;
 use crate::policy::{Peer, Submission};
 
-/// For so long a message that was begun counts as one that will need a signature shortly. Most are whole within
-/// milliseconds; one that is not by then is slow, and should keep nobody out.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// For so long a message that was begun counts as one that will need a signature shortly. One that is not whole by then is
+/// slow, as those of far clients are: it should keep nobody out, and counts again when it is whole.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// Of the time that a message was under way, a sixteenth counts towards the mean.
+const MEMORY: u32 = 16;
 
 /// Of an IPv6 client, the network that it may choose addresses from counts.
 const IPV6_CLIENT_BITS: u32 = 64;
@@ -75,6 +78,8 @@ struct Ledger {
     signing_clients: usize,
     /// Messages that were handed to the signing threads.
     queued: usize,
+    /// How long messages were under way of late, from MAIL to the signing threads; slow ones for [`ON_ITS_WAY`].
+    under_way: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,6 +91,7 @@ struct Holding {
 #[derive(Debug, Clone, Copy)]
 struct Ticket {
     client: ClientId,
+    begun: Instant,
     stage: Stage,
 }
 
@@ -134,14 +140,15 @@ impl Admission {
         speed: Speed,
         now: Instant,
     ) -> Result<(), Busy> {
-        let bounds = Bounds {
-            messages: limits.messages.get(),
-            header_octets: limits.header_memory,
-            signing: admission::signable(speed.threads, speed.each, limits.queue_deadline, limits.signing_queue.get()),
-        };
+        let (deadline, places) = (limits.queue_deadline, limits.signing_queue.get());
         let header_octets = self.header_octets.load(Ordering::Relaxed);
         let mut ledger = self.ledger();
         ledger.let_the_slow_be(now);
+        let bounds = Bounds {
+            messages: limits.messages.get(),
+            header_octets: limits.header_memory,
+            signing: admission::signable(speed.threads, speed.each, deadline, places, ledger.under_way),
+        };
         let verdict = ledger.load(client, header_octets).judge(&bounds);
         match verdict {
             Ok(()) => held.ticket = Some(ledger.begin(client, now)),
@@ -157,12 +164,13 @@ impl Admission {
     ///
     /// # Errors
     /// [`Busy::Deadline`] if so many wait already that its turn would come too late.
-    pub fn queue(&self, held: &Held, limits: &Limits, speed: Speed) -> Result<(), Busy> {
+    pub fn queue(&self, held: &Held, limits: &Limits, speed: Speed, now: Instant) -> Result<(), Busy> {
         let mut ledger = self.ledger();
         if admission::is_late(ledger.queued, speed.threads, speed.each, limits.queue_deadline) {
             return Err(Busy::Deadline);
         }
         if let Some(ticket) = held.ticket {
+            ledger.arrived(ticket, now);
             ledger.to_stage(ticket, Stage::Queued);
         }
         Ok(())
@@ -254,7 +262,7 @@ impl Ledger {
     fn begin(&mut self, client: ClientId, now: Instant) -> u64 {
         let ticket = self.next;
         self.next += 1;
-        self.tickets.insert(ticket, Ticket { client, stage: Stage::Slow });
+        self.tickets.insert(ticket, Ticket { client, begun: now, stage: Stage::Slow });
         self.clients.entry(client).or_default().messages += 1;
         self.to_stage(ticket, Stage::OnItsWay);
         self.on_their_way.push_back((now, ticket));
@@ -272,6 +280,12 @@ impl Ledger {
                 self.to_stage(ticket, Stage::Slow);
             }
         }
+    }
+
+    fn arrived(&mut self, ticket: u64, now: Instant) {
+        let Some(ticket) = self.tickets.get(&ticket) else { return };
+        let took = now.saturating_duration_since(ticket.begun).min(ON_ITS_WAY);
+        self.under_way = self.under_way - self.under_way / MEMORY + took / MEMORY;
     }
 
     fn to_stage(&mut self, ticket: u64, stage: Stage) {
@@ -362,7 +376,7 @@ mod tests {
             held.grow(100, 1_000).unwrap();
             all.push(held);
         }
-        assert_eq!(admission.queue(&all[0], &limits, SPEED), Ok(()));
+        assert_eq!(admission.queue(&all[0], &limits, SPEED, now), Ok(()));
         let expected = InProgress { messages: 2, signing: 2, clients: 1, header_octets: 300 };
         assert_eq!(admission.in_progress(), expected);
         assert_eq!(admission.deferred(Busy::ClientShare), 1);
@@ -389,8 +403,35 @@ mod tests {
         stalled.push(admit(begun + ON_ITS_WAY).unwrap());
         assert_eq!(admission.in_progress().signing, 1);
         // One that stalled and is whole at last counts again.
-        admission.queue(&stalled[0], &limits, SPEED).unwrap();
+        admission.queue(&stalled[0], &limits, SPEED, begun + 2 * ON_ITS_WAY).unwrap();
         assert_eq!(admission.in_progress().signing, 2);
+    }
+
+    #[test]
+    fn messages_that_take_long_to_come_do_not_leave_the_signing_threads_waiting() {
+        let admission = Arc::new(Admission::default());
+        let (anna, mut now) = (client(&admission, "anna", "192.0.2.1"), Clock::System.monotonic());
+        let limits = limits(1_000, 10);
+        let admitted = |now| {
+            let mut all = Vec::new();
+            loop {
+                let mut held = admission.outside();
+                if admission.admit(&mut held, anna, &limits, SPEED, now).is_err() {
+                    return all;
+                }
+                all.push(held);
+            }
+        };
+        assert_eq!(admitted(now).len(), 5);
+        for _ in 0..200 {
+            let mut held = admission.outside();
+            admission.admit(&mut held, anna, &limits, SPEED, now).unwrap();
+            now += Duration::from_millis(100);
+            admission.queue(&held, &limits, SPEED, now).unwrap();
+        }
+        // A hundred are signed while one is under way: as many again, and half of that is one client's.
+        let taken = admitted(now).len();
+        assert!((50..=55).contains(&taken), "{taken}");
     }
 
     #[test]
@@ -404,7 +445,7 @@ mod tests {
                 let mut held = admission.outside();
                 let speed = Speed { each: Duration::from_micros(1), ..SPEED };
                 admission.admit(&mut held, client(&admission, login, "192.0.2.1"), &limits, speed, now).unwrap();
-                let answer = admission.queue(&held, &limits, SPEED);
+                let answer = admission.queue(&held, &limits, SPEED, now);
                 (held, answer)
             })
             .collect();

@@ -221,7 +221,7 @@ impl<S: KeyStore + 'static> Filter<S> {
     /// Signs at the end of the message.
     pub async fn end_of_message(&self, signing: Box<Signing>) -> Answer {
         let began = self.clock.monotonic();
-        let mut answer = self.sign(*signing).await;
+        let mut answer = self.sign(*signing, began).await;
         answer.message.waited += self.since(began);
         answer
     }
@@ -254,7 +254,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         hunt.finish(&mut Untraced)
     }
 
-    async fn sign(&self, signing: Signing) -> Answer {
+    async fn sign(&self, signing: Signing, began: Instant) -> Answer {
         let Signing { mut message, plan, body, fragile } = signing;
         let body_octets = body.octets();
         for warning in fragile.finish(message.announced).iter() {
@@ -281,7 +281,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             sign_all(pending)
         } else {
             let limits = &message.running.config.limits;
-            let signed = match self.admission.queue(&message.held, limits, self.pool.speed()) {
+            let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
                 Ok(()) => self.pool.sign(pending, limits.queue_deadline).await,
                 Err(_) => Err(Overloaded),
             };

@@ -77,7 +77,6 @@ fn connections_that_stall_within_their_messages_keep_no_other_from_being_signed(
     let daemon = installation.start_listening(&scratch, "[limits]\nsigning_queue = 100\n");
     let load = Bench::start(daemon.socket(), "--messages 600 --connections 20 --stall 380 --auth anna").finish();
     load.assert_accounted();
-    // Those that have just stalled look for a second as if they were about to be signed.
     assert!(load.signed > load.deferred, "{load:#?}");
     let mut dialogue = Dialogue::open(daemon.socket());
     assert!(matches!(dialogue.message("AFTER"), Verdict::Signed(_)));

@@ -46,9 +46,8 @@ fn messages_in_progress_are_bounded_and_shared_and_what_is_not_ours_passes() {
     // What was taken on finishes, and makes room.
     assert!(matches!(open[0].content("Q0", &FIELDS, b"Hello.\r\n"), Some(Verdict::Signed(_))));
     assert_eq!(mail_as(&mut open[7], "dora", "Q7"), "c");
-    let log = daemon.server.output();
     for cause in ["\"busy\":\"client_share\"", "\"busy\":\"messages\""] {
-        assert!(log.contains(cause), "{cause} in\n{log}");
+        daemon.wait_for_log(cause, 1);
     }
     // So does what the MTA gives up.
     assert_eq!(mail_as(&mut open[2], "emil", "Q8"), BUSY);
@@ -77,7 +76,7 @@ fn memory_for_headers_is_bounded_and_what_finds_no_room_is_deferred() {
         open[4].raw(&frame(b'A', b""));
         (answer == BUSY).then_some(())
     });
-    assert!(daemon.server.output().contains("\"busy\":\"header_memory\""));
+    daemon.wait_for_log("\"busy\":\"header_memory\"", 1);
     // One that was begun and grows beyond what there is ends as deferred, and gives back what it held.
     let grown = [("X-More", large.as_str()), FIELDS[0]];
     assert!(

@@ -12,7 +12,7 @@ use crate::bench::{Bench, Figures, counted};
 use crate::support::*;
 
 /// Some hundred messages a second for some seconds, which is less than can be signed: so the fault decides, not the load.
-const LOAD: &str = "--rate 100 --duration 4 --connections 40 --auth anna";
+const LOAD: &str = "--rate 100 --duration 4 --connections 40 --per-connection 2 --auth anna";
 
 /// Lets the fault happen under load; what became of the messages.
 fn under_load(daemon: &Daemon, fault: impl FnOnce()) -> Figures {
