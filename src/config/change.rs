@@ -10,6 +10,7 @@ impl Config {
             ("listener", self.listeners != new.listeners),
             ("daemon.state", self.daemon.state != new.daemon.state),
             ("daemon.evidence_interval", self.daemon.evidence_interval != new.daemon.evidence_interval),
+            ("daemon.hand_over", self.daemon.hand_over != new.daemon.hand_over),
             ("keys.store", self.keys.store != new.keys.store),
             ("keys.cache", self.keys.cache != new.keys.cache),
             ("keys.revalidate_after", self.keys.revalidate_after != new.keys.revalidate_after),
@@ -60,7 +61,11 @@ mod tests {
         let trust = Trust { sign_relayed: true, ..old.trust.clone() };
         let all = Config {
             listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None))]),
-            daemon: Daemon { state: Some("/elsewhere".into()), evidence_interval: Duration::ZERO },
+            daemon: Daemon {
+                state: Some("/elsewhere".into()),
+                evidence_interval: Duration::ZERO,
+                hand_over: Some("/elsewhere".into()),
+            },
             keys: Keys {
                 store: "/elsewhere".into(),
                 cache: 1,
@@ -71,6 +76,8 @@ mod tests {
             },
             limits: Limits {
                 connections: NonZeroUsize::MIN,
+                messages: NonZeroUsize::MIN,
+                header_memory: 1,
                 header_bytes: 1,
                 header_fields: NonZeroUsize::MIN,
                 frame: 1,

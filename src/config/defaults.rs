@@ -59,7 +59,7 @@ impl Default for Permissions {
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { state: None, evidence_interval: Duration::from_secs(60) }
+        Self { state: None, evidence_interval: Duration::from_secs(60), hand_over: None }
     }
 }
 
@@ -126,6 +126,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: at_least_one(10_000),
+            messages: at_least_one(5_000),
+            header_memory: 128 * MIB,
             header_bytes: 256 * KIB,
             header_fields: at_least_one(1_000),
             frame: MIB,

@@ -188,7 +188,15 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
             let evidence = "0s leaves no time in between".to_owned();
             self.error("config.timeout", &at("evidence_interval"), evidence, "for example \"1m\"");
         }
-        Daemon { state: spec.state.as_ref().map(|state| directory.join(state)), evidence_interval }
+        if spec.hand_over.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let remedy = "for example hand_over = \"/run/waxseal/hand-over.sock\"";
+            self.error("config.hand_over", &at("hand_over"), "is empty".into(), remedy);
+        }
+        Daemon {
+            state: spec.state.as_ref().map(|state| directory.join(state)),
+            evidence_interval,
+            hand_over: spec.hand_over.as_ref().map(|path| directory.join(path)),
+        }
     }
 
     fn keys(&mut self, spec: &v1::Keys, directory: &Path) -> Keys {
@@ -425,6 +433,8 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let defaults = Limits::default();
         let limits = Limits {
             connections: count(spec.connections, defaults.connections),
+            messages: count(spec.messages, defaults.messages),
+            header_memory: size(spec.header_memory, defaults.header_memory),
             header_bytes: size(spec.header_bytes, defaults.header_bytes),
             header_fields: count(spec.header_fields, defaults.header_fields),
             frame: size(spec.frame, defaults.frame),
@@ -451,6 +461,19 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
                 &at("header_bytes"),
                 evidence,
                 "for example header_bytes = \"256 KiB\"",
+            );
+        }
+        if limits.header_memory / 4 < limits.header_bytes {
+            let evidence = format!(
+                "{} is less than four of the largest headers ({}) take: one sender could keep all others out",
+                Size(limits.header_memory),
+                Size(limits.header_bytes)
+            );
+            self.warning(
+                "config.header_memory",
+                &at("header_memory"),
+                evidence,
+                "for example header_memory = \"128 MiB\"",
             );
         }
         if limits.queue_deadline > LONGEST_QUEUE_DEADLINE {

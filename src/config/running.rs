@@ -139,6 +139,8 @@ pub struct Daemon {
     pub state: Option<PathBuf>,
     /// How often it is written.
     pub evidence_interval: Duration,
+    /// Where a newer daemon asks for the listening sockets, joined to the configuration file's directory; none: nobody may.
+    pub hand_over: Option<PathBuf>,
 }
 
 /// The key store and the cache in front of it.
@@ -193,6 +195,10 @@ pub struct DomainSettings {
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait to be accepted.
     pub connections: NonZeroUsize,
+    /// Messages of ours in progress.
+    pub messages: NonZeroUsize,
+    /// Octets of the headers of all messages in progress.
+    pub header_memory: u64,
     /// Octets of one message's header.
     pub header_bytes: u64,
     /// Fields of one message's header.

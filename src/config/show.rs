@@ -60,7 +60,11 @@ fn listener(listener: &Listener) -> v1::Listener {
 }
 
 fn daemon(daemon: &Daemon) -> v1::Daemon {
-    v1::Daemon { state: daemon.state.clone(), evidence_interval: Some(Period(daemon.evidence_interval)) }
+    v1::Daemon {
+        state: daemon.state.clone(),
+        evidence_interval: Some(Period(daemon.evidence_interval)),
+        hand_over: daemon.hand_over.clone(),
+    }
 }
 
 fn keys(keys: &Keys) -> v1::Keys {
@@ -177,6 +181,8 @@ fn expiry(domain: &DomainSettings) -> Expiry {
 fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
         connections: Some(Count(limits.connections)),
+        messages: Some(Count(limits.messages)),
+        header_memory: Some(Size(limits.header_memory)),
         header_bytes: Some(Size(limits.header_bytes)),
         header_fields: Some(Count(limits.header_fields)),
         frame: Some(Size(limits.frame)),

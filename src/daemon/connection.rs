@@ -42,6 +42,8 @@ thread_local! {
 pub(super) enum Phase {
     /// Signing.
     Running,
+    /// As before on the connections there are; another daemon takes new ones.
+    HandedOver,
     /// Finishing messages in progress.
     Draining,
     /// Ending at once.
@@ -75,7 +77,7 @@ enum Stage {
 enum Next {
     Read,
     EndOfHeader(Box<Judged>),
-    Ignored(Box<Answer>),
+    AtMail(Box<Answer>),
     EndOfMessage(Box<Signing>),
     Close,
 }
@@ -127,7 +129,7 @@ impl<S: KeyStore + 'static> Connection<S> {
                 let answer = match next {
                     Next::Read => break,
                     Next::Close => return self.flush().await,
-                    Next::Ignored(answer) => Some(*answer),
+                    Next::AtMail(answer) => Some(*answer),
                     Next::EndOfHeader(judged) => {
                         // Boxed: the future of a message in progress must not be part of every idle connection's.
                         match Box::pin(self.filter.end_of_header(*judged)).await {
@@ -218,8 +220,9 @@ impl<S: KeyStore + 'static> Connection<S> {
                 }
                 (Some(Event::Mail { sender, parameters }), _) => {
                     let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
-                    match self.filter.begin(sender, parameters).answer_if_ignored(&submission) {
-                        Ok(answer) => Some(Next::Ignored(Box::new(answer))),
+                    let message = self.filter.begin(sender, parameters);
+                    match self.filter.answer_at_mail(message, &submission, &self.listener) {
+                        Ok(answer) => Some(Next::AtMail(Box::new(answer))),
                         Err(message) => {
                             self.stage = Stage::Header(message);
                             self.session.reply(Reply::Continue, &mut self.out)?;
@@ -375,7 +378,8 @@ mod tests {
             evidence: Arc::default(),
             running: ArcSwap::from_pointee(Running::new(config, policy)),
             keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
-            pool: SigningPool::start(1, 1).unwrap(),
+            pool: SigningPool::start(1, 1, Clock::System).unwrap(),
+            admission: Arc::default(),
             tally: Tally::default(),
             logger,
             clock: Clock::System,

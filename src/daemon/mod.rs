@@ -4,6 +4,9 @@
 //! run ─▶ listen ─▶ accept loop, one per socket ─▶ connection, one task each ─▶ filter
 //!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
 //!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
+//!  ├ hand_over: listening sockets to a newer daemon; this one keeps its connections until they end
+//!  ├ limits: what the system allows, held against the configuration at the start
+//!  ├ watchdog: we live as long as the signing threads get on
 //!  ├ evidence: when each key last signed, into the state directory
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
@@ -12,12 +15,14 @@
 
 mod connection;
 mod evidence;
+mod hand_over;
 mod limits;
 mod listen;
 mod map_watch;
 mod notify;
 mod run;
 mod stream;
+mod watchdog;
 
 pub use listen::ListenError;
 pub use run::{Arguments, StartError, run};

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tracing::Level;
 
+use super::admission::{Admission, ClientId, Held};
 use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
 use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
+use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{DomainSettings, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
@@ -48,6 +50,8 @@ pub struct Filter<S> {
     pub keys: KeyLookup<S>,
     /// The threads that make RSA signatures.
     pub pool: SigningPool,
+    /// What is in progress, and whether there is room for more.
+    pub admission: Arc<Admission>,
     /// When each key last signed.
     pub evidence: Arc<Recorder>,
     /// Decisions so far.
@@ -67,7 +71,13 @@ pub struct Transaction {
     announced: Announced,
     recipients: Recipients,
     headers: Headers,
-    header_is_too_large: bool,
+    header: Kept,
+    /// What it holds of what is bounded.
+    held: Held,
+    /// Who submits it, as far as room is shared out; none before that is asked.
+    client: Option<ClientId>,
+    /// What there was no room or time for, where that is why the message is deferred.
+    busy: Option<Busy>,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
     mta: Mta,
@@ -80,6 +90,16 @@ pub struct Transaction {
     warnings: Warnings,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
+}
+
+/// Whether the header is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Whole,
+    /// It is over the limits of one header.
+    TooLarge,
+    /// There was no room for it beside those of other messages.
+    NoRoom,
 }
 
 /// A message whose header was judged: whose keys to look for, or why not.
@@ -139,7 +159,10 @@ impl<S: KeyStore + 'static> Filter<S> {
             announced: Announced::of(parameters),
             recipients: Recipients::default(),
             headers: Headers::new(),
-            header_is_too_large: false,
+            header: Kept::Whole,
+            held: self.admission.outside(),
+            client: None,
+            busy: None,
             was_relayed: false,
             mta: Mta::Unknown,
             origin: Origin::Untrusted,
@@ -151,12 +174,53 @@ impl<S: KeyStore + 'static> Filter<S> {
         })
     }
 
+    /// The answer to a message that can be had at MAIL: its client's mail is not looked at, or it is ours and there is no room
+    /// for it. Mail that is trusted only for its place may have been received before, and waits for the end of its header.
+    pub fn answer_at_mail(
+        &self,
+        message: Box<Transaction>,
+        submission: &Submission<'_>,
+        listener: &Listener,
+    ) -> Result<Answer, Box<Transaction>> {
+        let mut message = match message.answer_if_ignored(submission) {
+            Ok(answer) => return Ok(answer),
+            Err(message) => message,
+        };
+        let trust = message.running.policy.trust();
+        message.origin = Origin::of(submission, trust, &mut Untraced);
+        let is_ours = match message.origin {
+            Origin::Untrusted => false,
+            Origin::ThisMachine => listener.sign_relayed.unwrap_or(trust.sign_relayed),
+            _ => true,
+        };
+        if is_ours {
+            message.client = Some(self.admission.client(submission));
+            if let Err(reason) = self.admit(&mut message) {
+                return Ok(message.unsigned(reason, 0));
+            }
+        }
+        Err(message)
+    }
+
+    /// Takes a message of ours on, if it was not yet and there is room.
+    fn admit(&self, message: &mut Transaction) -> Result<(), Reason> {
+        let Some(client) = message.client.filter(|_| !message.held.is_admitted()) else { return Ok(()) };
+        let limits = &message.running.config.limits;
+        let (speed, now) = (self.pool.speed(), self.clock.monotonic());
+        let admitted = self.admission.admit(&mut message.held, client, limits, speed, now);
+        admitted.map_err(|busy| message.is_busy(busy))
+    }
+
     /// Decides at the end of the header of a message that was judged.
     pub async fn end_of_header(&self, judged: Judged) -> AfterHeader {
         let began = self.clock.monotonic();
         let Judged { mut message, outcome } = judged;
         let plan = match outcome {
-            Ok(search) => self.find_keys(&message, search).await,
+            // What has no key passes, however much there is to do.
+            Ok(search) => match self.find_keys(&message, search).await {
+                Ok(plan) => self.admit(&mut message).map(|()| plan),
+                Err(reason) => Err(reason),
+            },
             Err(reason) => Err(reason),
         };
         let plan = match plan {
@@ -180,7 +244,7 @@ impl<S: KeyStore + 'static> Filter<S> {
     /// Signs at the end of the message. `changes` is what the MTA lets us do to its header.
     pub async fn end_of_message(&self, signing: Box<Signing>, changes: HeaderChanges) -> Answer {
         let began = self.clock.monotonic();
-        let mut answer = self.sign(*signing, changes).await;
+        let mut answer = self.sign(*signing, changes, began).await;
         answer.message.waited += self.since(began);
         answer
     }
@@ -237,7 +301,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         hunt.finish(&mut Untraced)
     }
 
-    async fn sign(&self, signing: Signing, changes: HeaderChanges) -> Answer {
+    async fn sign(&self, signing: Signing, changes: HeaderChanges, began: Instant) -> Answer {
         let Signing { mut message, plan, body, others, fragile } = signing;
         let body_octets = body.octets();
         for warning in fragile.finish(message.announced).iter() {
@@ -264,9 +328,18 @@ impl<S: KeyStore + 'static> Filter<S> {
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
-            match self.pool.sign(pending, message.running.config.limits.queue_deadline).await {
+            let limits = &message.running.config.limits;
+            let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
+                Ok(()) => self.pool.sign(pending, limits.queue_deadline).await,
+                Err(_) => Err(Overloaded),
+            };
+            match signed {
                 Ok(signed) => signed,
-                Err(Overloaded) => return message.unsigned(Reason::Overload, body_octets),
+                Err(Overloaded) => {
+                    self.admission.count(Busy::Deadline);
+                    let reason = message.is_busy(Busy::Deadline);
+                    return message.unsigned(reason, body_octets);
+                }
             }
         };
 
@@ -355,22 +428,33 @@ impl Transaction {
     /// Takes a header field, as long as the header is within its limits; of a larger one nothing more is kept.
     pub fn header(&mut self, name: &[u8], value: &[u8], spacing: Spacing) {
         let limits = &self.running.config.limits;
-        if self.header_is_too_large {
+        if self.header != Kept::Whole {
             return;
         }
-        let octets = self.headers.octets() + name.len() + value.len();
+        let more = name.len() + value.len();
+        let octets = self.headers.octets() + more;
         if octets as u64 > limits.header_bytes || self.headers.len() >= limits.header_fields.get() {
-            self.header_is_too_large = true;
-            // Received fields stand at the top.
-            self.was_relayed = policy::is_relayed(&self.headers);
-            self.headers = Headers::new();
+            self.header = Kept::TooLarge;
+        } else if self.held.grow(more as u64, limits.header_memory).is_err() {
+            self.header = Kept::NoRoom;
         } else {
             self.headers.push(name, value, spacing);
+            return;
         }
+        // Received fields stand at the top.
+        self.was_relayed = policy::is_relayed(&self.headers);
+        self.headers = Headers::new();
+        self.held.forget_header();
+    }
+
+    /// Notes what there is no room or time for.
+    fn is_busy(&mut self, busy: Busy) -> Reason {
+        self.busy = Some(busy);
+        Reason::Overload
     }
 
     /// The answer to a message from a client whose mail is not looked at, if this is one. It can be had at MAIL.
-    pub fn answer_if_ignored(self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+    fn answer_if_ignored(self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
         if self.running.policy.ignores(submission).is_some() {
             return Ok(self.unsigned(Reason::IgnoredPeer, 0));
         }
@@ -384,10 +468,9 @@ impl Transaction {
             on_relayed: listener.on_relayed(),
             sender: &self.sender,
             recipients: &self.recipients,
-            header: if self.header_is_too_large {
-                Header::TooLarge { is_relayed: self.was_relayed }
-            } else {
-                Header::Whole(&self.headers)
+            header: match self.header {
+                Kept::Whole => Header::Whole(&self.headers),
+                Kept::TooLarge | Kept::NoRoom => Header::TooLarge { is_relayed: self.was_relayed },
             },
         };
         let judgement = self.running.policy.judge(&facts, &mut Untraced);
@@ -403,7 +486,15 @@ impl Transaction {
             let shown = |login: &[u8]| String::from_utf8_lossy(&login[..login.len().min(LONGEST_LOGIN)]).into_owned();
             self.login = submission.login().map(shown);
         }
-        Judged { message: self, outcome: judgement.outcome }
+        self.client = Some(self.held.client(submission));
+        let outcome = match judgement.outcome {
+            Err(Reason::HeaderTooLarge) if self.header == Kept::NoRoom => {
+                self.held.count(Busy::HeaderMemory);
+                Err(self.is_busy(Busy::HeaderMemory))
+            }
+            outcome => outcome,
+        };
+        Judged { message: self, outcome }
     }
 
     fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
@@ -488,6 +579,9 @@ impl Answer {
             fields.push(("would_reason", Value::Name(would.reason.code())));
         }
         fields.push(("origin", Value::Name(message.origin.as_str())));
+        if let Some(busy) = message.busy {
+            fields.push(("busy", Value::Name(busy.code())));
+        }
         if let Some(author) = &message.author {
             fields.push(("from", Value::Text(author.domain.to_string())));
         }

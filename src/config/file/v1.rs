@@ -99,6 +99,12 @@ pub struct Daemon {
     /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
     /// written whole each time. A change needs a restart.
     pub evidence_interval: Option<Period>,
+    /// A Unix socket, relative to the directory of this file, at which a daemon that is started while this one runs takes over its
+    /// listening sockets; this one then keeps its connections until they end, or `timeouts.drain`. For upgrades without a gap where
+    /// no socket unit of systemd holds the sockets. Only the daemon's own user and root can ask. Unset: nobody can. A change needs
+    /// a restart.
+    #[schemars(example = &"/run/waxseal/hand-over.sock")]
+    pub hand_over: Option<PathBuf>,
 }
 
 /// Where keys are, and how they are kept at hand.
@@ -359,6 +365,14 @@ pub struct Limits {
     /// is 40 MB, and more than the processes of any one MTA. The unit's `LimitNOFILE=` must be higher.
     /// A change needs a restart.
     pub connections: Option<Count>,
+    /// Messages of ours in progress, from MAIL to their answer; beyond it new ones are answered 451 "busy" at MAIL, and beyond
+    /// half of it those of clients that have their share. Half of `connections`, so that mail that is not ours always finds
+    /// one.
+    pub messages: Option<Count>,
+    /// Memory for the headers of all messages in progress, in octets of header. New messages of ours are deferred when three
+    /// quarters of it are taken, and one whose own header finds no room at its end of header. The default has 25 KB for each of
+    /// 5,000 messages, several times what headers have.
+    pub header_memory: Option<Size>,
     /// Octets of one message's header; what exceeds it cannot be signed (`on_unsignable`). Sendmail allows 32 KiB in
     /// all, Postfix 100 KiB for one field; 256 KiB holds both and keeps 1,000 hostile messages at 256 MB.
     pub header_bytes: Option<Size>,
@@ -367,11 +381,13 @@ pub struct Limits {
     /// Octets of one milter frame, at least 64 KiB. MTAs send 64 KiB at most, or 1 MiB where both sides agree to; a longer
     /// one is not the milter protocol, and its connection is closed.
     pub frame: Option<Size>,
-    /// Messages waiting for a signing thread. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a third of a
-    /// second's work for one core. A change needs a restart.
+    /// Messages waiting for a signing thread, or about to. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a
+    /// third of a second's work for one core. Fewer are taken on where that many could not be signed within three quarters of
+    /// `queue_deadline`. A change needs a restart.
     pub signing_queue: Option<Count>,
     /// How long a message waits in that queue before it is answered 451 "busy". 5 seconds are far below the 30 seconds
-    /// and more that MTAs wait, so they hear of it from us.
+    /// and more that MTAs wait, so they hear of it from us. So many messages are begun as are signed in three quarters of it, at
+    /// the speed of the moment: shorter means that senders wait less and hear "busy" earlier.
     pub queue_deadline: Option<Period>,
     /// Threads that make RSA signatures; 0 for as many as there are cores. They do nothing but compute, so more gain
     /// nothing. A change needs a restart.
