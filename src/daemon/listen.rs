@@ -149,11 +149,19 @@ pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError>
     for listener in named {
         match &listener.address {
             ListenAddress::Systemd(name) => open.extend(passed.adopt(name.as_deref(), &listener)?),
-            ListenAddress::Unix(path) => open.push(open_unix(path, &listener)?),
-            ListenAddress::Inet(address) => open.push(open_tcp(*address, &listener)?),
+            _ => open.push(open_one(&listener)?),
         }
     }
     Ok(open)
+}
+
+/// Opens one socket that systemd did not pass.
+pub(super) fn open_one(listener: &Listener) -> Result<Listening, ListenError> {
+    match &listener.address {
+        ListenAddress::Unix(path) => open_unix(path, listener),
+        ListenAddress::Inet(address) => open_tcp(*address, listener),
+        ListenAddress::Systemd(_) => Err(ListenError::NotPassed { address: listener.address.clone() }),
+    }
 }
 
 fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {

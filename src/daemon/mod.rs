@@ -5,6 +5,7 @@
 //!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
 //!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
 //!  ├ evidence: when each key last signed, into the state directory
+//!  ├ http: metrics, health and the status page, where they are configured
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod connection;
 mod evidence;
+mod http;
 mod limits;
 mod listen;
 mod map_watch;

@@ -10,7 +10,7 @@ use tracing::Level;
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
+use super::signing_pool::{Overloaded, Signatures, SigningPool};
 use crate::clock::Clock;
 use crate::config::{DomainSettings, Listener};
 use crate::dkim::{Algorithm, BodyHasher, SignatureField};
@@ -21,6 +21,7 @@ use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
+use crate::observe::traffic::Present;
 use crate::policy::{
     self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Plan, Reason, Recipients,
     Search, Submission, Untraced, Warning, Warnings,
@@ -73,6 +74,8 @@ pub struct Transaction {
     warnings: Warnings,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
+    /// Counts it as being in progress.
+    _present: Present,
 }
 
 /// A message whose header was judged: whose keys to look for, or why not.
@@ -128,6 +131,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             login: None,
             warnings: Warnings::default(),
             waited: Duration::ZERO,
+            _present: self.tally.traffic.message(),
         })
     }
 
@@ -166,6 +170,8 @@ impl<S: KeyStore + 'static> Filter<S> {
     pub fn record(&self, answer: &Answer, queue_id: Option<&QueueId>) {
         self.tally.count(answer.decision);
         self.tally.count_warnings(answer.message.warnings);
+        self.tally.count_answer(answer.message.waited);
+        answer.keys.iter().for_each(|(_, key)| self.tally.count_signature(key.algorithm));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
@@ -214,7 +220,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             return message.unsigned(Reason::HeaderTooLarge, body_octets);
         }
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
-            sign_all(pending)
+            self.pool.sign_here(pending)
         } else {
             match self.pool.sign(pending, message.running.config.limits.queue_deadline).await {
                 Ok(signed) => signed,
@@ -234,6 +240,7 @@ impl<S: KeyStore + 'static> Filter<S> {
                 }
                 Err(error) => {
                     reason = Reason::SignedInPart;
+                    self.tally.count_signature_failure(key.algorithm);
                     tracing::error!(
                         %domain,
                         selector = %key.selector,
