@@ -15,6 +15,7 @@ pub mod journald;
 pub mod line;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod problems;
 pub mod process;
 pub mod rotation_summary;

@@ -9,6 +9,7 @@
 //! shares with those that sign are counters. Whether it can listen or not, mail is signed.
 
 mod gate;
+mod page;
 mod query;
 mod routes;
 mod server;

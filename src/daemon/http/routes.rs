@@ -1,5 +1,9 @@
 //! What is at which address.
 
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -10,11 +14,24 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::gate::{self, Admission, Way};
 use super::site::Site;
+use super::{page, query};
+use crate::dkim::backend::sha256;
 use crate::files::token::Token;
 use crate::keystore::KeyStore;
 use crate::observe::metrics;
+use crate::observe::page::STYLE;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What a page may do: show itself, in its own style, which is known by its digest, and ask for another of ours.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let digest = STANDARD.encode(sha256(STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+});
 
 /// Answers a request, whatever it is.
 pub(super) async fn answer<S: KeyStore + 'static, B>(
@@ -52,6 +69,11 @@ pub(super) async fn answer<S: KeyStore + 'static, B>(
             Ok(metrics) => respond(StatusCode::OK, metrics::CONTENT_TYPE, metrics),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be written\n"),
         },
+        "/" => respond(StatusCode::OK, HTML, page::status(site)),
+        "/search" => {
+            let asked = query::value(request.uri().query().unwrap_or_default(), "q").unwrap_or_default();
+            respond(StatusCode::OK, HTML, page::search(site, &asked).await)
+        }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here; try /, /metrics, /healthz or /readyz\n"),
     }
 }
@@ -71,9 +93,11 @@ fn text(status: StatusCode, words: impl Into<Bytes>) -> Response<Full<Bytes>> {
 fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    let fixed: [(HeaderName, &'static str); 8] = [
+    if let Ok(policy) = HeaderValue::from_str(&POLICY) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    let fixed: [(HeaderName, &'static str); 7] = [
         (CONTENT_TYPE, content_type),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),

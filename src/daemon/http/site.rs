@@ -113,6 +113,11 @@ impl<S: KeyStore + 'static> Site<S> {
         self.kept().rotation_problem.clone()
     }
 
+    /// What the machine is called.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What went wrong lately.
     pub(super) fn problems(&self) -> Vec<Problem> {
         self.filter.logger.problems()
