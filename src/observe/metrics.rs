@@ -203,7 +203,12 @@ fn about_rotation(out: &mut Writer<'_>, rotation: &RotationSummary, snapshot: &S
     out.gauge("domains_failing", "Domains for which rotation failed when it last looked", None, rotation.failing)?;
     out.gauge("domains_alarmed", "Domains whose mail was at stake when rotation last looked", None, rotation.alarmed)?;
     let found = RECORDS.map(|result| (vec![("result", result)], rotation.records.get(result).copied().unwrap_or(0)));
-    out.gauges("dns_domains", "Domains by what was found of their records in DNS when last looked at", None, found)?;
+    out.gauges(
+        "dns_domains",
+        "Domains by what was found of their records in DNS when rotation last looked, each once, by the worst",
+        None,
+        found,
+    )?;
     let halted = rotation.halted.map_or(0, |halted| halted.left);
     out.gauge("rotation_halted_domains", "Domains not begun since the last rotation was halted", None, halted)?;
     out.gauge(
@@ -225,7 +230,7 @@ fn about_rotation(out: &mut Writer<'_>, rotation: &RotationSummary, snapshot: &S
 }
 
 /// What may be found of a domain's records in DNS.
-const RECORDS: [&str; 3] = ["as_wanted", "failing", "alarming"];
+const RECORDS: [&str; 4] = ["sound", "silent", "failing", "alarmed"];
 
 struct Writer<'e>(DescriptorEncoder<'e>);
 

@@ -23,13 +23,14 @@ pub(super) fn status<S: KeyStore + 'static>(site: &Site<S>) -> String {
     let now = site.filter.clock.monotonic();
     let snapshot = site.snapshot();
     let counts = TallyCounts { decisions: snapshot.decisions, answers: snapshot.answers };
+    let (problems, rotation_problem) = (site.problems(), site.rotation_problem());
     let view = site.with_history(|history| View {
         now: history.lately(now, counts, SAMPLE_EVERY),
         minute: history.lately(now, counts, Duration::from_secs(60)),
         hour: history.lately(now, counts, HOUR),
         minutes: history.minutes(now, counts),
-        problems: site.problems(),
-        rotation_problem: site.rotation_problem(),
+        problems,
+        rotation_problem,
         snapshot,
     });
     status_page(&view)
