@@ -54,15 +54,12 @@ fn installation_rotates(installation: &Installation, state: &Path) -> PathBuf {
 /// Each family with its type and the labels of its series, as `# TYPE` and the samples have them.
 fn families(export: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut families = BTreeMap::new();
-    let (mut name, mut kind) = (String::new(), String::new());
+    let mut name = String::new();
     for line in export.lines() {
         if let Some(of) = line.strip_prefix("# TYPE ") {
-            let (of, is) = of.split_once(' ').unwrap();
-            (name, kind) = (of.to_owned(), is.to_owned());
-            if kind == "counter" {
-                name += "_total";
-            }
-            families.insert(name.clone(), (kind.clone(), BTreeSet::new()));
+            let (of, kind) = of.split_once(' ').unwrap();
+            name = if kind == "counter" { format!("{of}_total") } else { of.to_owned() };
+            families.insert(name.clone(), (kind.to_owned(), BTreeSet::new()));
         } else if let Some((series, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) {
             assert!(series.starts_with(&name), "{line}");
             let labels = labels.split_once('}').unwrap().0;
@@ -80,7 +77,7 @@ fn the_page_lists_what_is_exported_with_type_and_labels() {
     let page = read("docs/metrics.md");
     let mut listed = BTreeMap::new();
     for row in page.lines().filter(|line| line.starts_with("| `waxseal_") || line.starts_with("| `process_")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [name, kind, labels, meaning] = cells[..] else { panic!("{row}") };
         assert!(!meaning.is_empty(), "{row}");
         // Names stand before their values: `result`: `done`, `refused`.

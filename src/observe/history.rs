@@ -64,11 +64,13 @@ impl History {
             let (sampled, before) = self.0.iter().rev().find(|(at, _)| *at <= moment)?;
             (moment.saturating_duration_since(*sampled) <= SAMPLE_EVERY * 3).then_some(before.decisions)
         };
+        let first = self.0.front().map(|(_, first)| first.decisions);
         let mut minutes = [None; MINUTES];
         let mut upper = Some(counts.decisions);
         for (minute, column) in minutes.iter_mut().rev().enumerate() {
             let lower = at(Duration::from_secs(60) * (minute as u32 + 1));
-            *column = upper.zip(lower).map(|(upper, lower)| upper.since(&lower));
+            // The minute in which we began is not whole, and the last that is known.
+            *column = upper.zip(lower.or(first)).map(|(upper, lower)| upper.since(&lower));
             upper = lower;
         }
         minutes
@@ -118,6 +120,6 @@ mod tests {
         assert_eq!(history.lately(begun, counts, HOUR).rate(5), 0.0);
         history.note(begun, counts);
         let minutes = history.minutes(begun + Duration::from_secs(90), counts);
-        assert_eq!(minutes.iter().filter(|minute| minute.is_some()).count(), 1);
+        assert_eq!(minutes.iter().filter(|minute| minute.is_some()).count(), 2);
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn render(view: &View) -> Markup {
             dl.figures {
                 (figure("messages a second", &rate(view.now.rate(view.now.decisions.total())), "now"))
                 (figure("signed", &count(view.hour.decisions.of_action(Action::Sign)), "in the last hour"))
-                (figure("deferred", &count(view.hour.decisions.of_action(Action::Defer)), "in the last hour"))
+                (figure("deferred or refused", &count(turned_away(view)), "in the last hour"))
                 (figure("slowest in a hundred", &slowest(view), "in the last minute"))
                 (figure("connections", &count(view.snapshot.traffic.connections), &format!("up {}", span(up))))
             }
@@ -83,6 +83,10 @@ fn pace(view: &View) -> String {
         }
         _ => "No message was answered in the last minute.".to_owned(),
     }
+}
+
+fn turned_away(view: &View) -> u64 {
+    view.hour.decisions.of_action(Action::Defer) + view.hour.decisions.of_action(Action::Refuse)
 }
 
 fn slowest(view: &View) -> String {

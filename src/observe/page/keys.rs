@@ -6,6 +6,9 @@ use super::view::View;
 use super::words::{ago, ahead, count};
 use crate::observe::rotation_summary::{RotationSummary, STATES};
 
+/// Domains that are named.
+const SHOWN: usize = 5;
+
 /// What a key in a state waits for.
 pub fn waits_for(state: &str) -> &'static str {
     match state {
@@ -76,7 +79,7 @@ fn known(view: &View, rotation: &RotationSummary) -> Markup {
         @if !rotation.next.is_empty() {
             h3 { "Next" }
             ul.plain {
-                @for next in &rotation.next {
+                @for next in rotation.next.iter().take(SHOWN) {
                     li { a href=(search_for(&next.domain)) { (next.domain) } " " span.when { (ahead(next.at, now)) } }
                 }
             }

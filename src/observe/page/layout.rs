@@ -1,5 +1,6 @@
 //! The frame of each page.
 
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::view::{Searched, View};
@@ -26,50 +27,61 @@ pub fn status_page(view: &View) -> String {
             (limits::render(view))
             (keys::render(view))
         }
-        section aria-labelledby="search" {
-            h2 #search { "Search" }
-            (search::form(""))
-        }
     };
     let refresh = html! { meta http-equiv="refresh" content=(REFRESH); };
-    frame(&title, &snapshot.host, &format!("{:.0}", snapshot.at), refresh, body).into_string()
+    let page = Page { title: &title, host: &snapshot.host, at: snapshot.at, head: refresh, asked: "" };
+    page.frame(body).into_string()
 }
 
 /// What a search found.
 pub fn found_page(searched: &Searched) -> String {
     let body = html! {
         (search::found(searched))
-        section { (search::form(&searched.asked)) }
         p.back { a href="/" { "Back to the status page" } }
     };
-    frame("Search – Waxseal", &searched.host, &format!("{:.0}", searched.at), html! {}, body).into_string()
+    let (host, at, asked) = (&searched.host, searched.at, &searched.asked);
+    Page { title: "Search – Waxseal", host, at, head: html! {}, asked }.frame(body).into_string()
 }
 
-fn frame(title: &str, host: &str, at: &str, head: Markup, body: Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { (title) }
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                (head)
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    a.brand href="/" { "Waxseal" }
-                    span.host { (host) }
-                    time.at datetime=(at) { (at.replace('T', " ").replace('Z', " UTC")) }
+struct Page<'p> {
+    title: &'p str,
+    host: &'p str,
+    at: Timestamp,
+    /// What else stands in its head.
+    head: Markup,
+    /// What was searched for.
+    asked: &'p str,
+}
+
+impl Page<'_> {
+    fn frame(self, body: Markup) -> Markup {
+        let Self { title, host, at, head, asked } = self;
+        let at = format!("{at:.0}");
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    title { (title) }
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="robots" content="noindex";
+                    (head)
+                    style { (PreEscaped(STYLE)) }
                 }
-                main { (body) }
-                footer {
-                    span { "waxseald " (env!("CARGO_PKG_VERSION")) }
-                    a href="/metrics" { "Metrics" }
-                    a href="/healthz" { "Health" }
-                    a href="/readyz" { "Readiness" }
+                body {
+                    header {
+                        a.brand href="/" { "Waxseal" }
+                        span.host { (host) }
+                        (search::form(asked))
+                    }
+                    main { (body) }
+                    footer {
+                        span { "waxseald " (env!("CARGO_PKG_VERSION")) ", as of " time datetime=(at) { (at.replace('T', " ").replace('Z', " UTC")) } }
+                        a href="/metrics" { "Metrics" }
+                        a href="/healthz" { "Health" }
+                        a href="/readyz" { "Readiness" }
+                    }
                 }
             }
         }

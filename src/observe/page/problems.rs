@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tracing::Level;
 
 use super::view::View;
-use super::words::{ago, count};
+use super::words::{ago, count, marked};
 
 /// Kinds of problems that are shown.
 const SHOWN: usize = 12;
@@ -28,7 +28,7 @@ pub(super) fn render(view: &View) -> Markup {
                                 }
                             }
                             @if !problem.detail.is_empty() { p.detail { (problem.detail) } }
-                            @if let Some(remedy) = &problem.remedy { p.remedy { b { "What to do: " } (remedy) } }
+                            @if let Some(remedy) = &problem.remedy { p.remedy { b { "What to do: " } (marked(remedy)) } }
                         }
                     }
                 }

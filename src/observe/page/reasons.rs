@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::view::View;
-use super::words::{count, percent, titled};
+use super::words::{count, marked, percent, titled};
 use crate::observe::tally::ACTIONS;
 use crate::policy::{Action, Reason};
 
@@ -33,7 +33,7 @@ pub(super) fn render(view: &View) -> Markup {
                             tr.faint[NOT_OURS.contains(reason)] {
                                 th scope="row" {
                                     (titled(reason.code())) " " span.tag.(action.as_str()) { (done(*action)) }
-                                    small { (hint(*reason)) }
+                                    small { (marked(&hint(*reason))) }
                                 }
                                 td.number { (count(*messages)) }
                                 td.number { (percent(*messages as f64 / total as f64)) }

@@ -5,18 +5,16 @@ use maud::{Markup, html};
 
 use super::keys::waits_for;
 use super::view::{DomainFound, Found, KeyFound, Searched};
-use super::words::{ago, titled};
+use super::words::{lasting, titled};
 
 /// The form; `asked` is what was asked before.
 pub(super) fn form(asked: &str) -> Markup {
     html! {
         form.search action="/search" method="get" role="search" {
-            label for="q" { "A domain or a queue id" }
-            div {
-                input #q type="search" name="q" value=(asked) maxlength="253" autocomplete="off" autocapitalize="off"
-                    spellcheck="false" placeholder="example.com";
-                button type="submit" { "Search" }
-            }
+            label for="q" { "Domain or queue id" }
+            input #q type="search" name="q" value=(asked) maxlength="253" autocomplete="off" autocapitalize="off"
+                spellcheck="false" placeholder="Domain or queue id";
+            button type="submit" { "Search" }
         }
     }
 }
@@ -81,7 +79,7 @@ fn row(key: &KeyFound, now: Timestamp) -> Markup {
         tr.faint[matches!(key.state, "revoked" | "withdrawn")] {
             th scope="row" { (key.selector) small { (key.algorithm) } }
             td {
-                (titled(key.state)) " " span.when { time datetime=(key.since) { "since " (ago(key.since, now)) } }
+                (titled(key.state)) " " span.when { time datetime=(key.since) { (lasting(key.since, now)) } }
                 small { "waits for " (waits_for(key.state)) }
                 @if let Some(held) = &key.held { p.alert { "Held: " (held) } }
                 @if key.is_compromised { p.alert { "Others may have this key." } }

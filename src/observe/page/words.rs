@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use maud::{Markup, html};
 
 /// A narrow space that does not break, between thousands and before units.
 const THIN: char = '\u{202f}';
@@ -69,6 +70,11 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
+/// For how long.
+pub(super) fn lasting(since: Timestamp, now: Timestamp) -> String {
+    format!("for {}", span(u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0)))
+}
+
 /// How long ago.
 pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
     match u64::try_from(now.duration_since(then).as_secs()) {
@@ -94,6 +100,15 @@ pub(super) fn octets(octets: u64) -> String {
         format!("{mib:.0}{THIN}MiB")
     } else {
         format!("{mib:.1}{THIN}MiB")
+    }
+}
+
+/// A text in which commands stand between backticks.
+pub(super) fn marked(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
     }
 }
 
@@ -130,6 +145,12 @@ mod tests {
         let now = Timestamp::from_second(1_000_000).unwrap();
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ahead(Timestamp::from_second(999_999).unwrap(), now), "due");
+        assert_eq!(lasting(Timestamp::from_second(999_993).unwrap(), now).replace(THIN, " "), "for 7 s");
+    }
+
+    #[test]
+    fn codes_become_words_and_commands_are_set_apart() {
         assert_eq!(titled("no_active_key"), "No active key");
+        assert_eq!(marked("run `a <b>` now").into_string(), "run <code>a &lt;b&gt;</code> now");
     }
 }
