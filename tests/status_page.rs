@@ -125,7 +125,7 @@ fn the_page_shows_a_calm_day_in_light_in_the_dark_and_on_a_phone() {
     send(&daemon, "127.0.0.1", " a@unknown.example");
     send(&daemon, "192.0.2.1", signed_author());
     let seen = browser.look(&address);
-    for shown in ["<h1 id=\"mood\" class=\"mood good\">Signing</h1>", "No key", "Not trusted", "Limits, and how near"] {
+    for shown in ["<h1 class=\"mood good\" id=\"mood\">Signing</h1>", "No key", "Not trusted", "Limits, and how near"] {
         assert!(seen.document.contains(shown), "{shown}\n{}", seen.document);
     }
     // Nothing was refused: the style is allowed by its digest, and there is nothing else.
@@ -158,7 +158,7 @@ fn the_page_says_overload_while_mail_is_deferred() {
     let deferred = site.metric("waxseal_messages_total{action=\"defer\",reason=\"overload\"}").unwrap();
     assert!(deferred > 0.0);
     let seen = browser.look(&address);
-    assert!(seen.document.contains("<h1 id=\"mood\" class=\"mood bad\">Overloaded</h1>"), "{}", seen.document);
+    assert!(seen.document.contains("<h1 class=\"mood bad\" id=\"mood\">Overloaded</h1>"), "{}", seen.document);
     assert!(seen.document.contains("Overload <span class=\"tag defer\">deferred</span>"), "{}", seen.document);
     browser.screenshot(&address, "overload", (1200, 1400), Scheme::Light);
 }
