@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::http::Http;
 use super::rotation::Rotation;
 use super::running::{
     Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
@@ -42,6 +43,7 @@ impl Config {
             rotation: Rotation::default(),
             slots: FixedSlots::default(),
             log: Log::default(),
+            http: Http::default(),
         }
     }
 }

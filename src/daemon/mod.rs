@@ -8,6 +8,7 @@
 //!  ├ limits: what the system allows, held against the configuration at the start
 //!  ├ watchdog: we live as long as the signing threads get on
 //!  ├ evidence: when each key last signed, into the state directory
+//!  ├ http: metrics, health and the status page, where they are configured
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod connection;
 mod evidence;
 mod hand_over;
+mod http;
 mod limits;
 mod listen;
 mod map_watch;

@@ -13,7 +13,7 @@ use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Signatures, SigningPool, sign_all};
+use super::signing_pool::{Overloaded, Signatures, SigningPool};
 use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{DomainSettings, Listener};
@@ -26,6 +26,7 @@ use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::tally::Tally;
+use crate::observe::traffic::Present;
 use crate::policy::{
     self, Action, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
     Recipients, Search, SigningMode, Submission, Untraced, Warning, Warnings,
@@ -90,6 +91,8 @@ pub struct Transaction {
     warnings: Warnings,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
+    /// Counts it as being in progress.
+    _present: Present,
 }
 
 /// Whether the header is kept.
@@ -171,6 +174,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             login: None,
             warnings: Warnings::default(),
             waited: Duration::ZERO,
+            _present: self.tally.traffic.message(),
         })
     }
 
@@ -277,6 +281,8 @@ impl<S: KeyStore + 'static> Filter<S> {
         if let Some(beside) = &answer.beside {
             self.tally.count_comparison(&beside.differences);
         }
+        self.tally.count_answer(answer.message.waited);
+        answer.keys.iter().for_each(|(_, key)| self.tally.count_signature(key.algorithm));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
@@ -326,7 +332,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         }
         let seen = others.judge(&hashes, &message.headers, &keys);
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
-            sign_all(pending)
+            self.pool.sign_here(pending)
         } else {
             let limits = &message.running.config.limits;
             let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
@@ -355,6 +361,7 @@ impl<S: KeyStore + 'static> Filter<S> {
                 }
                 Err(error) => {
                     reason = Reason::SignedInPart;
+                    self.tally.count_signature_failure(key.algorithm);
                     tracing::error!(
                         %domain,
                         selector = %key.selector,

@@ -18,6 +18,7 @@ mod bind;
 mod delivery;
 mod dialogue;
 mod dns_server;
+mod http;
 mod knot;
 mod many;
 mod messages;
@@ -45,6 +46,7 @@ pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
 pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
+pub(crate) use http::{Answer, Site, value};
 pub(crate) use knot::{Knot, KnotSigning, Sections};
 pub(crate) use many::{KeysAre, Many};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
