@@ -156,7 +156,7 @@ pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError>
     Ok(open)
 }
 
-fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
+pub(super) fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
     let io = |source| ListenError::io(&listener.address, source);
     remove_stale(path, listener)?;
     // Nobody may connect before the mode is right: the socket is made under another name and moved into place. The name
