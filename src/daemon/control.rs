@@ -6,7 +6,7 @@
 //!
 //! Signing does not depend on it: where the socket cannot be made, the log says so, and that is all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -31,6 +31,9 @@ use crate::observe::recorder::Recorder;
 /// Connections at once; more wait.
 const PLACES: usize = 8;
 
+/// How often it is tried to have a socket that another daemon has.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// For the next line of whoever asks, for an answer, and for its being taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,10 +56,29 @@ pub(super) fn start<S: KeyStore + 'static>(control: &Control, filter: &Arc<Filte
     };
     match listen::open_unix(path, &listener) {
         Ok(socket) => {
-            tracing::debug!(path = %path.display(), "the control socket is open");
             tokio::spawn(accept(socket, Arc::clone(filter)));
         }
-        Err(error) => not_open(path, &error),
+        Err(error) => {
+            not_open(path, &error);
+            if matches!(error, ListenError::InUse { .. }) {
+                tokio::spawn(open_when_free(path.clone(), listener, Arc::clone(filter)));
+            }
+        }
+    }
+}
+
+/// Opens the socket when the daemon that has it is gone, as in an upgrade with both running for a while.
+async fn open_when_free<S: KeyStore + 'static>(path: PathBuf, listener: Listener, filter: Arc<Filter<S>>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match listen::open_unix(&path, &listener) {
+            Err(ListenError::InUse { .. }) => {}
+            Err(error) => return not_open(&path, &error),
+            Ok(socket) => {
+                tracing::info!(path = %path.display(), "the control socket is free now, and open");
+                return accept(socket, filter).await;
+            }
+        }
     }
 }
 

@@ -72,7 +72,16 @@ struct Memory {
 /// The slowest of the last hour, in no order.
 #[derive(Debug, Default)]
 struct Slowest {
-    kept: Vec<(u64, Arc<Recorded>)>,
+    kept: Vec<Slow>,
+}
+
+#[derive(Debug, Clone)]
+struct Slow {
+    /// In microseconds, by the measure of its list.
+    time: u64,
+    /// That of the message, so that comparing reads no message.
+    at: Timestamp,
+    message: Arc<Recorded>,
 }
 
 impl Recorder {
@@ -153,23 +162,25 @@ impl Default for Recorder {
     }
 }
 
-fn told(mut slowest: Vec<(u64, Arc<Recorded>)>) -> Vec<RecentMessage> {
-    slowest.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-    slowest.iter().map(|(_, message)| message.told()).collect()
+fn told(mut slowest: Vec<Slow>) -> Vec<RecentMessage> {
+    slowest.sort_by_key(|slow| std::cmp::Reverse(slow.time));
+    slowest.iter().map(|slow| slow.message.told()).collect()
 }
 
 impl Slowest {
     fn offer(&mut self, time: u64, message: &Arc<Recorded>) {
         if self.kept.len() >= SLOWEST {
-            let is_old = |kept: &Recorded| message.at.duration_since(kept.at) > SLOW_FOR;
-            let fastest = self.kept.iter().enumerate().min_by_key(|(_, (time, kept))| (!is_old(kept), *time));
-            let Some((place, (fastest, kept))) = fastest else { return };
-            if *fastest >= time && !is_old(kept) {
+            let oldest = message.at.saturating_sub(SLOW_FOR).unwrap_or(Timestamp::MIN);
+            let key = |slow: &Slow| (slow.at >= oldest, slow.time);
+            let Some((place, least)) = self.kept.iter().map(key).enumerate().min_by_key(|(_, key)| *key) else {
+                return;
+            };
+            if least >= (true, time) {
                 return;
             }
             self.kept.swap_remove(place);
         }
-        self.kept.push((time, Arc::clone(message)));
+        self.kept.push(Slow { time, at: message.at, message: Arc::clone(message) });
     }
 }
 

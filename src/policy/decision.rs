@@ -228,7 +228,7 @@ impl Reason {
             }
             Self::RuleNever => "If it is to be signed, put a rule that signs it above the one that decided.",
             Self::LoginNotBound => {
-                "If it may write so, list the author for the login in a map of `trust.login_maps` or in `[login.\"…\"]`."
+                "If it may write so, list the author for the login: `waxseal login allow LOGIN AUTHOR`, or in `[login.\"…\"]`."
             }
             Self::EnvelopeMismatch => {
                 "Have it sent with an envelope sender of the author's domain, or change `trust.match_envelope`."
