@@ -319,6 +319,9 @@ fn every_field_of_json_is_in_the_section_of_its_command() {
     check("record", &[], fields(&["record", "example.com"]));
     check("check-message", &[], fields(&["check-message", "--records", records.to_str().unwrap()]));
     check("explain", &[], fields(&["explain", "--macro", "v=Postfix"]));
+    let theirs = dir.path().join("opendkim.conf");
+    fs::write(&theirs, "Mode v\n").unwrap();
+    check("import opendkim", &[], fields(&["import", "opendkim", theirs.to_str().unwrap(), "--dry-run"]));
     fs::write(config, "version = 1\n[sining]\n").unwrap();
     check("config check", &[], fields(&["config", "check"]));
 }

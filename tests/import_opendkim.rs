@@ -4,15 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test program")]
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use waxseal::config::{Accounts, parse};
-use waxseal::import::opendkim::{Message, Selection, Setup, Signature};
-use waxseal::import::{Sources, Unreadable};
+use waxseal::import::opendkim::Setup;
+use waxseal::import::{Sample, Selection, Signature, Sources, Unreadable};
 use waxseal::keystore::{Directory, KeyStore};
 use waxseal::manifest::StateName;
 use waxseal::names::DomainName;
@@ -28,6 +29,7 @@ impl Place {
         for (name, key) in [("strong.pem", "rsa-2048-pkcs8.pem"), ("weak.pem", "rsa-1024-pkcs1.pem")] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(key);
             fs::write(place.path(name), fs::read(from).unwrap()).unwrap();
+            fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
         }
         for (name, text) in files.iter().chain([&("opendkim.conf", configuration)]) {
             fs::write(place.path(name), text.replace("DIR", place.0.path().to_str().unwrap())).unwrap();
@@ -39,7 +41,12 @@ impl Place {
         self.0.path().join(name)
     }
 
+    /// Without the real OpenDKIM, wherever it may be installed.
     fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(&[&["--model-only"], arguments].concat())
+    }
+
+    fn run_with(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
         command.args(["import", "opendkim"]).arg(self.path("opendkim.conf")).args(arguments);
         command.arg("--to").arg(self.path("new")).output().unwrap()
@@ -185,7 +192,7 @@ fn the_tutorials_tables_sign_the_same_mail_with_the_same_keys() {
 fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
     let place = Place::with(
         "Domain example.com, example.net\nSelector s\nKeyFile DIR/strong.pem\nSubDomains yes\nSignatureTTL 1209600\n\
-         DontSignMailTo lists.example.org,.news.example.org\nExemptDomains private.example.com\nPeerList 192.0.2.9\n\
+         DontSignMailTo list@lists.example.org,.news.example.org\nExemptDomains private.example.com\nPeerList 192.0.2.9\n\
          MTA MSA\nMacroList tls_version=TLSv1.3|TLSv1.2\nOversignHeaders From,Reply-To\nInternalHosts -\n",
         &[],
     );
@@ -202,6 +209,7 @@ fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
     );
     assert_eq!(fs::read_dir(place.path("new/keys/shared")).unwrap().count(), 1, "the key is kept once");
     let config = place.config();
+    assert_eq!(report.at("import.never_matches"), ["opendkim.conf:6"]);
     assert_eq!(config["trust"]["local_submission"].as_bool(), Some(false));
     assert_eq!(config["signing"]["canonicalization"].as_str(), Some("simple/simple"));
     assert_eq!(config["signing"]["oversign_absent"][0].as_str(), Some("reply-to"));
@@ -361,6 +369,130 @@ fn hostile_values_are_refused_or_said_and_never_fatal() {
     assert_eq!(place.refused(&[]).at("import.include").len(), 1);
 }
 
+#[test]
+fn nothing_is_replaced_and_nothing_stays_half_written() {
+    let tables: &[(&str, &str)] =
+        &[("key.table", "a example.com:s:DIR/strong.pem\n"), ("signing.table", "*@example.com a\n")];
+    for there in ["waxseal.toml", "signers.map"] {
+        let place = Place::with(TABLES, tables);
+        fs::create_dir(place.path("new")).unwrap();
+        fs::write(place.path("new").join(there), "mine").unwrap();
+        let output = place.run(&[]);
+        assert_eq!(output.status.code(), Some(2), "{there}");
+        assert_eq!(fs::read_to_string(place.path("new").join(there)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(place.path("new")).unwrap().count(), 1, "{there}");
+    }
+    // An empty store is what packages make; one with keys is somebody's.
+    let place = Place::with(TABLES, tables);
+    fs::create_dir(place.path("new")).unwrap();
+    Directory::create(&place.path("new/keys"), waxseal::keystore::Access::OneUser).unwrap();
+    place.import(&[]);
+    assert_eq!(fs::read_dir(place.path("new")).unwrap().count(), 3);
+    fs::remove_file(place.path("new/waxseal.toml")).unwrap();
+    fs::remove_file(place.path("new/signers.map")).unwrap();
+    assert_eq!(place.run(&[]).status.code(), Some(2));
+    assert!(!place.path("new/waxseal.toml").exists());
+
+    // Two selectors that differ in case alone are one: the store refuses the second, after the first.
+    let place = Place::with(TABLES, tables);
+    fs::create_dir(place.path("new")).unwrap();
+    fs::write(place.path("new/keys"), "no directory").unwrap();
+    assert_ne!(place.run(&[]).status.code(), Some(0));
+    assert_eq!(fs::read_dir(place.path("new")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_key_that_everybody_can_read_or_that_is_none_stops_the_import() {
+    let table = [("signing.table", "*@example.com a\n")];
+    let with_key = |key: &str| {
+        Place::with(TABLES, &[table[0], ("key.table", &format!("a example.com:s:DIR/{key}\n")), ("none.pem", "x\n")])
+    };
+    let place = with_key("strong.pem");
+    fs::set_permissions(place.path("strong.pem"), Permissions::from_mode(0o604)).unwrap();
+    let report = place.refused(&[]);
+    assert_eq!(report.at("import.key"), ["signing.table:1"]);
+    assert!(report.evidence("import.key").contains("0604"), "{}", report.evidence("import.key"));
+    fs::set_permissions(place.path("strong.pem"), Permissions::from_mode(0o640)).unwrap();
+    place.import(&[]);
+    let mode = |path: &str| fs::metadata(place.path(path)).unwrap().permissions().mode() & 0o007;
+    assert_eq!((mode("new/keys"), mode("new/keys/domains/example.com")), (0, 0));
+
+    let place = with_key("none.pem");
+    fs::set_permissions(place.path("none.pem"), Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(place.refused(&[]).at("import.key"), ["signing.table:1"]);
+    assert_eq!(with_key("missing.pem").refused(&[]).at("import.key"), ["signing.table:1"]);
+}
+
+#[test]
+fn samples_are_put_through_both_from_three_kinds_of_clients() {
+    let place = Place::with(
+        TABLES,
+        &[
+            ("key.table", "a example.com:s:DIR/strong.pem\n"),
+            ("signing.table", "*@example.com a\n"),
+            ("one.eml", "From: joe@example.com\nTo: ann@example.org\n\nHello\n"),
+            ("two.eml", "From: joe@example.org\n\nHello\n"),
+        ],
+    );
+    let (one, two) = (place.path("one.eml"), place.path("two.eml"));
+    let report = place.import(&["--sample", one.to_str().unwrap(), two.to_str().unwrap()]);
+    assert_eq!(report.0["comparison"]["messages"], 6);
+    assert_eq!(report.signed(), 2);
+    assert_eq!(report.differences(), [] as [&str; 0]);
+}
+
+#[test]
+fn what_would_be_signed_and_is_not_today_stops_the_import_unless_it_is_accepted() {
+    let place = Place::with(
+        &format!("{TABLES}SenderHeaders Sender,From\n"),
+        &[("key.table", "a example.com:s:DIR/strong.pem\n"), ("signing.table", "*@example.com a\n")],
+    );
+    let report = place.refused(&[]);
+    assert!(report.evidence("import.wider").contains("with another Sender"), "{}", report.evidence("import.wider"));
+    let report = place.import(&["--accept-wider"]);
+    assert_eq!(report.at("import.wider").len(), 1);
+    assert_eq!(report.at("import.sender_headers").len(), 1);
+}
+
+#[test]
+fn keys_that_no_line_names_are_kept_and_do_not_sign() {
+    let place = Place::with(
+        TABLES,
+        &[
+            (
+                "key.table",
+                "old example.com:2019:DIR/weak.pem\nnew example.com:2025:DIR/strong.pem\nlost example.com:lost:/nowhere\n\
+                 other example.net:x:DIR/weak.pem\n",
+            ),
+            ("signing.table", "*@example.com new\n"),
+        ],
+    );
+    let report = place.import(&[]);
+    assert_eq!(report.at("import.unused_key"), ["key.table:3", "key.table:1", "key.table:4"]);
+    assert_eq!(
+        place.selectors("example.com"),
+        [("2025".to_owned(), StateName::Active), ("2019".to_owned(), StateName::Published)]
+    );
+    assert!(!place.path("new/keys/domains/example.net").exists());
+}
+
+#[test]
+fn text_that_is_no_utf8_is_passed_over_in_comments_and_named_elsewhere() {
+    let place = Place::with(TABLES, &[("key.table", "a example.com:s:DIR/strong.pem\n")]);
+    fs::write(place.path("signing.table"), b"*@example.com a # f\xfcr alle\n*@\xfcml.example a\n*@nul\0.example a\n")
+        .unwrap();
+    assert_eq!(place.refused(&[]).at("import.octets"), ["signing.table:2", "signing.table:3"]);
+    fs::write(place.path("signing.table"), b"*@example.com a # f\xfcr alle\n").unwrap();
+    place.import(&[]);
+}
+
+#[test]
+fn a_loop_of_many_includes_ends() {
+    let loops = "Include DIR/opendkim.conf\n".repeat(50);
+    let place = Place::with(&loops, &[]);
+    assert!(!place.refused(&[]).at("import.include").is_empty());
+}
+
 /// Reads the files of this machine.
 struct Files;
 
@@ -409,12 +541,12 @@ fn the_model_takes_lines_of_tables_as_the_real_opendkim_does() {
             let mut command = Command::new("/usr/sbin/opendkim");
             let output = command.arg("-x").arg(place.path("opendkim.conf")).arg("-vvt").arg(&path).output().unwrap();
             let headers = waxseal::message::Message::parse(message.as_bytes()).unwrap().headers;
-            let model = setup.select(&Message {
-                headers: &headers,
-                host: "localhost",
+            let model = setup.select(&Sample {
+                host: "localhost".into(),
                 client: Some([127, 0, 0, 1].into()),
-                macros: &BTreeMap::new(),
-                recipients: &[],
+                macros: BTreeMap::new(),
+                recipients: Vec::new(),
+                ..Sample::logged_in(headers)
             });
             let mut model = match model {
                 Selection::Signs(signatures) => signatures,

@@ -50,6 +50,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use guard::Guard;
 use tally::{Cut, Tally};
@@ -129,7 +130,10 @@ fn the_same_seed_gives_the_same_events() {
 }
 
 /// Worlds in which a guard that is switched off must be missed.
-const WORLDS: u64 = 100;
+const WORLDS: u64 = 200;
+
+/// How long each of them lasts, whether it rotates or not.
+const LONG_ENOUGH: Duration = Duration::from_secs(100 * 86_400);
 
 #[test]
 #[ignore = "takes minutes"]
@@ -137,7 +141,7 @@ fn without_any_one_of_its_guards_rotation_fails() {
     let is_missed = |guard: Guard| {
         (0..WORLDS).find_map(|number| {
             let mut world = World::new(SEED + number, Some(guard));
-            world.run(EACH, 4000 * DAY);
+            world.run_for(LONG_ENOUGH);
             world.tally.violations.first().map(|violation| (number, violation.clone()))
         })
     };

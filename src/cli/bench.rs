@@ -7,6 +7,7 @@ mod load;
 mod process;
 mod report;
 mod sample;
+mod standing;
 mod statistics;
 mod target;
 
@@ -21,10 +22,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::Format;
 use super::{Exit, UsageError};
 use crate::clock::Clock;
-use load::{IdleConnections, Load, Origin};
+use load::{Load, Origin};
 use process::Watch;
 use report::{IdleCost, Report};
 use sample::Sample;
+use standing::{IdleConnections, StalledConnections};
 use target::Target;
 
 /// The most connections that are opened with a thread each.
@@ -98,6 +100,10 @@ pub(super) struct MilterArgs {
     #[arg(long, value_name = "PER_SECOND", value_parser = positive_rate)]
     pub rate: Option<f64>,
 
+    /// With a rate: for how long messages are begun, in seconds, in place of their number.
+    #[arg(long, value_name = "SECONDS", requires = "rate", conflicts_with = "messages", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub duration: Option<u64>,
+
     /// Begin every message at once and end none before all have arrived whole: one message on each connection.
     #[arg(long, conflicts_with_all = ["rate", "messages", "per_connection"])]
     pub hold: bool,
@@ -105,6 +111,10 @@ pub(super) struct MilterArgs {
     /// Open this many connections first that do nothing, and report the memory of each (with --pid).
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub idle: u32,
+
+    /// Open this many connections first that begin a message and stop somewhere in the middle of it, each at another octet.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub stall: u32,
 
     /// The milter's process, whose CPU time and memory to report.
     #[arg(long, value_name = "PID")]
@@ -149,7 +159,7 @@ fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         senders: senders(args).map_err(UsageError)?,
         origin: origin(args),
         daemon_name: args.daemon_name.clone(),
-        messages: if args.hold { u64::from(args.connections) } else { args.messages },
+        messages: messages(args),
         connections: args.connections,
         per_connection: if args.hold { 1 } else { args.per_connection },
         rate: args.rate,
@@ -157,14 +167,16 @@ fn run_milter(args: &MilterArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         timeout: Duration::from_secs(args.timeout),
         write_size: args.write_size as usize,
     };
-    raise_descriptor_limit(u64::from(args.connections) + u64::from(args.idle) + 64)?;
+    raise_descriptor_limit(u64::from(args.connections) + u64::from(args.idle) + u64::from(args.stall) + 64)?;
 
     let idle = if args.idle > 0 { Some(open_idle(args, &load)?) } else { None };
+    let stalled = if args.stall > 0 { Some(open_stalled(args, &load)?) } else { None };
     let watch = args.pid.map(Watch::begin).transpose()?;
     let progress = progress_bar(load.messages, "messages");
     let result = load::run(&load, clock, &|done| progress.set_position(done))?;
     progress.finish_and_clear();
     let usage = watch.map(Watch::end).transpose()?;
+    drop(stalled);
     let idle_cost = idle.map(|(_open, cost)| cost);
     let report = Report::new(&load, &result, usage, idle_cost);
     match args.format {
@@ -185,6 +197,23 @@ fn open_idle(args: &MilterArgs, load: &Load) -> anyhow::Result<(IdleConnections,
     let after = args.pid.map(process::resident).transpose()?;
     let each = before.zip(after).map(|(before, after)| after.saturating_sub(before) / u64::from(args.idle));
     Ok((open, IdleCost { connections: args.idle, octets_each: each }))
+}
+
+fn open_stalled(args: &MilterArgs, load: &Load) -> anyhow::Result<StalledConnections> {
+    let progress = progress_bar(u64::from(args.stall), "stalled connections");
+    let open = StalledConnections::open(load, args.stall, &|done| progress.set_position(done))?;
+    progress.finish_and_clear();
+    // The last of them do not look stalled yet.
+    std::thread::sleep(Duration::from_millis(500));
+    Ok(open)
+}
+
+fn messages(args: &MilterArgs) -> u64 {
+    match (args.rate, args.duration) {
+        _ if args.hold => u64::from(args.connections),
+        (Some(rate), Some(seconds)) => ((rate * seconds as f64) as u64).max(1),
+        _ => args.messages,
+    }
 }
 
 fn senders(args: &MilterArgs) -> anyhow::Result<Vec<String>> {

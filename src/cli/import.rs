@@ -1,8 +1,13 @@
 //! `waxseal import`: what other signers leave behind.
 
+mod install;
 mod key;
 mod opendkim;
 mod passphrase;
+mod real;
+mod report;
+mod sources;
+mod takeover;
 
 use std::io::Write;
 use std::path::Path;

@@ -11,6 +11,7 @@ mod completions;
 mod compromise;
 mod config;
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod export;
@@ -73,6 +74,7 @@ pub struct CommandLine {
 enum Command {
     Init(init::Args),
     Demo(demo::Args),
+    Doctor(doctor::Args),
     Generate(generate::Args),
     List(list::Args),
     Show(show::Args),
@@ -110,6 +112,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
     let exit = match &command_line.command {
         Command::Init(args) => init::run(args, config, &mut out),
         Command::Demo(args) => demo::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, config, &mut out),
         Command::Generate(args) => generate::run(args, config, &mut out),
         Command::List(args) => list::run(args, config, &mut out),
         Command::Show(args) => show::run(args, config, &mut out),

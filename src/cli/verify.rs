@@ -147,6 +147,34 @@ pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Re
     })
 }
 
+/// What is found of these domains of the key store, asked as the configuration says.
+pub(super) fn reports(config: &Path, domains: &[DomainName]) -> anyhow::Result<Vec<DomainReport>> {
+    let knowledge = Knowledge::gather(None, &[], config)?;
+    let wanted = knowledge.wanted(domains, &[])?;
+    let dns = &knowledge.config().dns;
+    let observer = Observer::new(&observing::settings(dns)).context("no resolver is known; set dns.resolvers")?;
+    let inspector = Inspector {
+        sight: Sight::Dns(observer),
+        wishes: wishes(knowledge.config()),
+        evidence: Evidence::Dropped,
+        clock: Clock::System,
+    };
+    let same_keys = knowledge.same_keys(&wanted);
+    let mut reports = Vec::with_capacity(wanted.len());
+    let mut unreadable = Vec::new();
+    let targets = wanted.iter().filter_map(|wanted| match knowledge.target(wanted, &same_keys) {
+        Ok(target) => Some(target),
+        Err(report) => {
+            unreadable.push(report);
+            None
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(inspector.inspect_all(targets, dns.concurrency, |report| reports.push(report)));
+    reports.append(&mut unreadable);
+    Ok(reports)
+}
+
 /// What each round of looking has in common.
 struct Run<'a> {
     args: &'a Args,

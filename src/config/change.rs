@@ -10,6 +10,7 @@ impl Config {
             ("listener", self.listeners != new.listeners),
             ("daemon.state", self.daemon.state != new.daemon.state),
             ("daemon.evidence_interval", self.daemon.evidence_interval != new.daemon.evidence_interval),
+            ("daemon.hand_over", self.daemon.hand_over != new.daemon.hand_over),
             ("control.socket", self.control.socket != new.control.socket),
             ("control.group", self.control.group != new.control.group),
             ("recorder.messages", self.recorder.messages != new.recorder.messages),
@@ -65,7 +66,11 @@ mod tests {
         let trust = Trust { sign_relayed: true, ..old.trust.clone() };
         let all = Config {
             listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None))]),
-            daemon: Daemon { state: Some("/elsewhere".into()), evidence_interval: Duration::ZERO },
+            daemon: Daemon {
+                state: Some("/elsewhere".into()),
+                evidence_interval: Duration::ZERO,
+                hand_over: Some("/elsewhere".into()),
+            },
             control: Control { socket: ControlSocket::Off, group: Some(1) },
             recorder: Recorder { messages: NonZeroUsize::MIN, memory: 1 },
             keys: Keys {
@@ -78,6 +83,8 @@ mod tests {
             },
             limits: Limits {
                 connections: NonZeroUsize::MIN,
+                messages: NonZeroUsize::MIN,
+                header_memory: 1,
                 header_bytes: 1,
                 header_fields: NonZeroUsize::MIN,
                 frame: 1,

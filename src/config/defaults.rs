@@ -17,7 +17,7 @@ use super::running::{
 use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{CanonicalizationPair, HeaderSelection};
-use crate::policy::{EnvelopeMatch, Logins, OnFailure, OnUnsignable, Trust};
+use crate::policy::{EnvelopeMatch, Logins, OnFailure, OnUnsignable, SigningMode, Trust};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -34,6 +34,7 @@ impl Config {
             trust: Trust::default(),
             rules: Vec::new(),
             signing: Signing::default(),
+            cutover: None,
             domains: Default::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -60,7 +61,7 @@ impl Default for Permissions {
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { state: None, evidence_interval: Duration::from_secs(60) }
+        Self { state: None, evidence_interval: Duration::from_secs(60), hand_over: None }
     }
 }
 
@@ -113,7 +114,13 @@ impl Default for Trust {
 
 impl Default for Signing {
     fn default() -> Self {
-        Self { domain: DomainSettings::default(), on_failure: OnFailure::Defer, on_unsignable: OnUnsignable::Pass }
+        Self {
+            mode: SigningMode::Sign,
+            sign_again: false,
+            domain: DomainSettings::default(),
+            on_failure: OnFailure::Defer,
+            on_unsignable: OnUnsignable::Pass,
+        }
     }
 }
 
@@ -133,6 +140,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: at_least_one(10_000),
+            messages: at_least_one(5_000),
+            header_memory: 128 * MIB,
             header_bytes: 256 * KIB,
             header_fields: at_least_one(1_000),
             frame: MIB,

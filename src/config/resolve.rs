@@ -56,6 +56,7 @@ pub(super) fn resolve(
         publishers: resolver.publishers(spec.publisher.as_deref(), directory),
         rotation: resolver.rotation(spec, directory),
         slots: resolver.slots(spec.slots.as_deref()),
+        cutover: resolver.cutover(spec.cutover.as_ref(), &signing, directory),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
         rules: resolver.rules(spec.rule.as_deref(), &signing, directory),
@@ -190,7 +191,15 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
             let evidence = "0s leaves no time in between".to_owned();
             self.error("config.timeout", &at("evidence_interval"), evidence, "for example \"1m\"");
         }
-        Daemon { state: spec.state.as_ref().map(|state| directory.join(state)), evidence_interval }
+        if spec.hand_over.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let remedy = "for example hand_over = \"/run/waxseal/hand-over.sock\"";
+            self.error("config.hand_over", &at("hand_over"), "is empty".into(), remedy);
+        }
+        Daemon {
+            state: spec.state.as_ref().map(|state| directory.join(state)),
+            evidence_interval,
+            hand_over: spec.hand_over.as_ref().map(|path| directory.join(path)),
+        }
     }
 
     fn control(&mut self, spec: &v1::Control, directory: &Path) -> Control {
@@ -269,6 +278,8 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let left_out = [Step::from("signing"), "leave_out".into()];
         let headers = HeaderSelection { left_out: self.left_out(spec.leave_out.as_ref(), &left_out), ..lists };
         Signing {
+            mode: spec.mode.unwrap_or(defaults.mode),
+            sign_again: spec.sign_again.unwrap_or(defaults.sign_again),
             domain: DomainSettings {
                 canonicalization: spec.canonicalization.unwrap_or(defaults.domain.canonicalization),
                 expire_after: self.expiry(spec.expire_after, &["signing".into(), "expire_after".into()], None),
@@ -446,6 +457,8 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         let defaults = Limits::default();
         let limits = Limits {
             connections: count(spec.connections, defaults.connections),
+            messages: count(spec.messages, defaults.messages),
+            header_memory: size(spec.header_memory, defaults.header_memory),
             header_bytes: size(spec.header_bytes, defaults.header_bytes),
             header_fields: count(spec.header_fields, defaults.header_fields),
             frame: size(spec.frame, defaults.frame),
@@ -472,6 +485,19 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
                 &at("header_bytes"),
                 evidence,
                 "for example header_bytes = \"256 KiB\"",
+            );
+        }
+        if limits.header_memory / 4 < limits.header_bytes {
+            let evidence = format!(
+                "{} is less than four of the largest headers ({}) take: one sender could keep all others out",
+                Size(limits.header_memory),
+                Size(limits.header_bytes)
+            );
+            self.warning(
+                "config.header_memory",
+                &at("header_memory"),
+                evidence,
+                "for example header_memory = \"128 MiB\"",
             );
         }
         if limits.queue_deadline > LONGEST_QUEUE_DEADLINE {

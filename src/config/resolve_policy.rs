@@ -1,4 +1,4 @@
-//! `[trust]`, `[login]` and `[[rule]]`: whose mail is signed, and how it differs from author to author.
+//! `[trust]`, `[login]`, `[[rule]]` and `[cutover]`: whose mail is signed, and how it differs from author to author.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use super::source::Step;
 use super::values::{Expiry, Network};
 use crate::dkim::Auid;
 use crate::policy::{
-    AddressPattern, Identity, Lifetime, LoginBinding, Logins, MacroCondition, Rule, RuleAction, RuleSettings, Signer,
-    Spot, Trust,
+    AddressPattern, CutoverSettings, Identity, Lifetime, LoginBinding, Logins, MacroCondition, Rule, RuleAction,
+    RuleSettings, Signer, SigningMode, Spot, Trust,
 };
 
 /// The macros that can be asked for beside our own: Sendmail takes 50 a stage.
@@ -227,6 +227,34 @@ impl<A: Accounts> Resolver<'_, '_, A> {
                 before.push(signer);
             }
         }
+    }
+
+    pub(super) fn cutover(
+        &mut self,
+        spec: Option<&v1::Cutover>,
+        signing: &Signing,
+        directory: &Path,
+    ) -> Option<CutoverSettings> {
+        let spec = spec?;
+        let mode = [Step::from("signing"), "mode".into()];
+        if signing.mode == SigningMode::Sign && !self.source().was_removed(&mode) {
+            let evidence =
+                "it says whose mail is signed while all other mail is not, and signing.mode is \"sign\"".to_owned();
+            let remedy = "set mode = \"shadow\" in [signing]; at the end of the cut-over take this section out";
+            self.error("config.cutover_mode", &[Step::from("cutover")], evidence, remedy);
+        }
+        let domains = spec.domains.clone().unwrap_or_default();
+        for (index, pattern) in domains.iter().enumerate().filter(|(_, pattern)| pattern.local_part() != "*") {
+            let path = [Step::from("cutover"), "domains".into(), index.into()];
+            let evidence = format!("{pattern} is an address, and domains are cut over as a whole");
+            self.error("config.cutover_domain", &path, evidence, "name the domain alone");
+        }
+        let path = [Step::from("cutover"), "domain_maps".into()];
+        Some(CutoverSettings {
+            share: spec.share.unwrap_or_default(),
+            domains,
+            maps: self.maps(spec.domain_maps.as_deref(), &path, directory),
+        })
     }
 
     fn maps(&mut self, given: Option<&[PathBuf]>, path: &[Step], directory: &Path) -> Vec<PathBuf> {

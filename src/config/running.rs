@@ -18,7 +18,7 @@ use super::slots::FixedSlots;
 use super::socket::ListenAddress;
 use crate::dkim::{Auid, CanonicalizationPair, HeaderSelection};
 use crate::names::DomainName;
-use crate::policy::{OnFailure, OnRelayed, OnUnsignable, Rule, Trust};
+use crate::policy::{CutoverSettings, OnFailure, OnRelayed, OnUnsignable, Rule, SigningMode, Trust};
 
 /// A complete, valid configuration. What each setting means, and why its default is what it is, stands at its
 /// namesake in [`super::file::v1`].
@@ -40,6 +40,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// How mail is signed, and what happens when it cannot be.
     pub signing: Signing,
+    /// Whose mail is signed in the shadow of another signer; none where the file says nothing of it.
+    pub cutover: Option<CutoverSettings>,
     /// Settings of single domains, by signing domain; ask [`Config::domain`].
     pub domains: BTreeMap<DomainName, DomainSettings>,
     /// Bounds on what is held and done at once.
@@ -123,7 +125,7 @@ impl Listener {
     }
 }
 
-/// Mode and ownership of a Unix socket's file.
+/// SigningMode and ownership of a Unix socket's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permissions {
     /// Permission bits, such as `0o660`.
@@ -141,6 +143,8 @@ pub struct Daemon {
     pub state: Option<PathBuf>,
     /// How often it is written.
     pub evidence_interval: Duration,
+    /// Where a newer daemon asks for the listening sockets, joined to the configuration file's directory; none: nobody may.
+    pub hand_over: Option<PathBuf>,
 }
 
 /// Where the daemon can be asked what it does.
@@ -190,6 +194,10 @@ pub struct Keys {
 /// How mail is signed, and what happens when it cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signing {
+    /// Whether signatures are inserted.
+    pub mode: SigningMode,
+    /// Whether a message that has a valid signature of the same domain and selector gets another.
+    pub sign_again: bool,
     /// For every domain without a table of its own.
     pub domain: DomainSettings,
     /// No key can be used, or the store is away and nothing is cached.
@@ -218,6 +226,10 @@ pub struct DomainSettings {
 pub struct Limits {
     /// Connections open at once, over all listeners; more wait to be accepted.
     pub connections: NonZeroUsize,
+    /// Messages of ours in progress.
+    pub messages: NonZeroUsize,
+    /// Octets of the headers of all messages in progress.
+    pub header_memory: u64,
     /// Octets of one message's header.
     pub header_bytes: u64,
     /// Fields of one message's header.

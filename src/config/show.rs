@@ -12,7 +12,7 @@ use super::running::{
 };
 use super::slots;
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
-use crate::policy::{AddressPattern, Lifetime, Logins, Rule, RuleAction, Trust};
+use crate::policy::{AddressPattern, CutoverSettings, Lifetime, Logins, Rule, RuleAction, Trust};
 
 impl Config {
     /// Every setting, defaults included. Parsed again it is this configuration.
@@ -35,6 +35,7 @@ impl Config {
             login: (!self.trust.logins.listed.is_empty()).then(|| logins(&self.trust.logins)),
             rule: (!self.rules.is_empty()).then(|| self.rules.iter().map(rule).collect()),
             signing: Some(signing(&self.signing)),
+            cutover: self.cutover.as_ref().map(cutover),
             domain: Some(domains.collect()),
             limits: Some(limits(&self.limits)),
             timeouts: Some(timeouts(&self.timeouts)),
@@ -62,7 +63,11 @@ fn listener(listener: &Listener) -> v1::Listener {
 }
 
 fn daemon(daemon: &Daemon) -> v1::Daemon {
-    v1::Daemon { state: daemon.state.clone(), evidence_interval: Some(Period(daemon.evidence_interval)) }
+    v1::Daemon {
+        state: daemon.state.clone(),
+        evidence_interval: Some(Period(daemon.evidence_interval)),
+        hand_over: daemon.hand_over.clone(),
+    }
 }
 
 fn control(control: &Control) -> v1::Control {
@@ -151,6 +156,8 @@ fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 fn signing(signing: &Signing) -> v1::Signing {
     let headers = &signing.domain.headers;
     v1::Signing {
+        mode: Some(signing.mode),
+        sign_again: Some(signing.sign_again),
         canonicalization: Some(signing.domain.canonicalization),
         subdomains: Some(signing.domain.subdomains),
         expire_after: Some(expiry(&signing.domain)),
@@ -161,6 +168,10 @@ fn signing(signing: &Signing) -> v1::Signing {
         on_failure: Some(signing.on_failure),
         on_unsignable: Some(signing.on_unsignable),
     }
+}
+
+fn cutover(cutover: &CutoverSettings) -> v1::Cutover {
+    v1::Cutover { share: Some(cutover.share), domains: given(&cutover.domains), domain_maps: given(&cutover.maps) }
 }
 
 fn domain_table(domain: &DomainSettings, rotation: Option<&DomainRotation>, signing: &Signing) -> v1::Domain {
@@ -187,6 +198,8 @@ fn expiry(domain: &DomainSettings) -> Expiry {
 fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
         connections: Some(Count(limits.connections)),
+        messages: Some(Count(limits.messages)),
+        header_memory: Some(Size(limits.header_memory)),
         header_bytes: Some(Size(limits.header_bytes)),
         header_fields: Some(Count(limits.header_fields)),
         frame: Some(Size(limits.frame)),

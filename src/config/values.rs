@@ -22,7 +22,7 @@ use super::slots::TargetTemplate;
 use super::socket::ListenAddress;
 use crate::dkim::CanonicalizationPair;
 use crate::manifest::SelectorTemplate;
-use crate::policy::{AddressPattern, HostPattern, Identity, MacroCondition, PeerPattern, Signer};
+use crate::policy::{AddressPattern, HostPattern, Identity, MacroCondition, PeerPattern, Share, Signer};
 
 /// A duration such as `5s`, `100ms`, `1h 30m` or `5d` (days of 24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -438,6 +438,7 @@ as_string!(
         expecting "a domain in quotes such as \"example.com\", or a key such as \"selector._domainkey.example.com\"",
     Identity called r#"i=, `"author"` or `"author-domain"`"#
         expecting "an identity in quotes such as \"@example.com\", or \"author\"",
+    Share called "share" expecting "a percentage in quotes such as \"50%\"",
     Mode called "octal mode" expecting "a mode in octal and in quotes such as \"0660\"",
     CanonicalizationPair called "`\"relaxed\"` or `\"simple\"`, twice"
         expecting "a canonicalization in quotes such as \"relaxed/relaxed\"",

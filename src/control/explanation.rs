@@ -16,6 +16,12 @@ pub struct Explanation {
     pub means: String,
     /// What to change where it is not wanted.
     pub remedy: String,
+    /// In the shadow of another signer: what would be decided without it, and for what reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<String>,
+    /// The code of that reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_reason: Option<String>,
     /// Why it is trusted, or `untrusted`.
     pub origin: String,
     /// The author's address; of several of one domain the first.

@@ -19,6 +19,15 @@ pub struct RecentMessage {
     pub means: String,
     /// What to change where it is not wanted.
     pub remedy: String,
+    /// In the shadow of another signer: what would be decided without it, and for what reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<String>,
+    /// The code of that reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_reason: Option<String>,
+    /// What there was no room or time for, where that is why it was deferred: docs/overload.md.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy: Option<String>,
     /// Why it was trusted, or `untrusted`.
     pub origin: String,
     /// The client: an address, `local` or `unknown`.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::stream::Stream;
 use crate::config::{Listener, Timeouts};
-use crate::filter::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};
+use crate::filter::{AfterHeader, Answer, Filter, Judged, SIGNATURE_FIELD, Signing, Transaction};
 use crate::keystore::KeyStore;
 use crate::message::Spacing;
 use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
@@ -42,6 +42,8 @@ thread_local! {
 pub(super) enum Phase {
     /// Signing.
     Running,
+    /// As before on the connections there are; another daemon takes new ones.
+    HandedOver,
     /// Finishing messages in progress.
     Draining,
     /// Ending at once.
@@ -75,7 +77,7 @@ enum Stage {
 enum Next {
     Read,
     EndOfHeader(Box<Judged>),
-    Ignored(Box<Answer>),
+    AtMail(Box<Answer>),
     EndOfMessage(Box<Signing>),
     Close,
 }
@@ -127,7 +129,7 @@ impl<S: KeyStore + 'static> Connection<S> {
                 let answer = match next {
                     Next::Read => break,
                     Next::Close => return self.flush().await,
-                    Next::Ignored(answer) => Some(*answer),
+                    Next::AtMail(answer) => Some(*answer),
                     Next::EndOfHeader(judged) => {
                         // Boxed: the future of a message in progress must not be part of every idle connection's.
                         match Box::pin(self.filter.end_of_header(*judged)).await {
@@ -138,7 +140,10 @@ impl<S: KeyStore + 'static> Connection<S> {
                             }
                         }
                     }
-                    Next::EndOfMessage(signing) => Some(Box::pin(self.filter.end_of_message(signing)).await),
+                    Next::EndOfMessage(signing) => {
+                        let changes = self.session.header_changes();
+                        Some(Box::pin(self.filter.end_of_message(signing, changes)).await)
+                    }
                 };
                 match answer {
                     Some(answer) => self.answer(&answer)?,
@@ -203,12 +208,21 @@ impl<S: KeyStore + 'static> Connection<S> {
                 (Some(Event::Connect { host, client }), _) => {
                     self.peer = peer(host, &client);
                     self.host = host.get(..HOST.min(host.len())).unwrap_or_default().into();
+                    let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
+                    let ignored = self.filter.ignores(&submission);
+                    if self.session.owes_reply() {
+                        self.session.reply(if ignored { Reply::Accept } else { Reply::Continue }, &mut self.out)?;
+                        if ignored {
+                            self.filter.record_ignored(self.peer);
+                        }
+                    }
                     None
                 }
                 (Some(Event::Mail { sender, parameters }), _) => {
                     let submission = Submission { peer: self.peer, host: &self.host, macros: received.macros };
-                    match self.filter.begin(sender, parameters).answer_if_ignored(&submission) {
-                        Ok(answer) => Some(Next::Ignored(Box::new(answer))),
+                    let message = self.filter.begin(sender, parameters);
+                    match self.filter.answer_at_mail(message, &submission, &self.listener) {
+                        Ok(answer) => Some(Next::AtMail(Box::new(answer))),
                         Err(message) => {
                             self.stage = Stage::Header(message);
                             self.session.reply(Reply::Continue, &mut self.out)?;
@@ -239,6 +253,11 @@ impl<S: KeyStore + 'static> Connection<S> {
     fn answer(&mut self, answer: &Answer) -> Result<(), Broken> {
         // Known late, and forgotten with the final reply.
         let queue_id = self.session.macro_value("i").and_then(QueueId::from_octets);
+        // First, while the fields of that name are still counted as they were shown to us.
+        for index in &answer.removed {
+            let delete = Reply::ChangeHeader { index: *index, name: SIGNATURE_FIELD, value: b"" };
+            self.session.reply(delete, &mut self.out)?;
+        }
         for signature in &answer.signatures {
             let insert = Reply::InsertHeader { index: 0, name: signature.name(), value: signature.value().as_bytes() };
             self.session.reply(insert, &mut self.out)?;
@@ -359,7 +378,8 @@ mod tests {
             evidence: Arc::default(),
             running: ArcSwap::from_pointee(Running::new(config, policy)),
             keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
-            pool: SigningPool::start(1, 1).unwrap(),
+            pool: SigningPool::start(1, 1, Clock::System).unwrap(),
+            admission: Arc::default(),
             tally: Tally::default(),
             recorder: Default::default(),
             logger,

@@ -3,14 +3,17 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::hand_over::Offered;
 use super::stream::Acceptor;
 use crate::config::{ListenAddress, Listener, Listeners};
 
@@ -131,12 +134,28 @@ fn permission_remedy(address: &ListenAddress) -> &'static str {
 pub(super) struct Listening {
     pub(super) acceptor: Acceptor,
     pub(super) listener: Listener,
+    /// Whether systemd passed it.
+    is_passed: bool,
     /// A socket file of ours, to be removed at the end.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
-/// Opens all sockets, or none.
-pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError> {
+impl Listening {
+    /// The socket once more with its address, to be handed over; none for one that is systemd's to hand over.
+    pub(super) fn heirloom(&self) -> io::Result<Option<(String, OwnedFd)>> {
+        let is_ours = !matches!(self.listener.address, ListenAddress::Systemd(_)) && !self.is_passed;
+        let socket = || self.acceptor.as_fd().try_clone_to_owned();
+        is_ours.then(|| Ok((self.listener.address.to_string(), socket()?))).transpose()
+    }
+}
+
+/// Opens all sockets, or none; takes what an older daemon offers. The files of Unix sockets are left alone at the end if
+/// they are `given_away` by then.
+pub(super) fn open(
+    listeners: &Listeners,
+    offered: &mut Option<Offered>,
+    given_away: &Arc<AtomicBool>,
+) -> Result<Vec<Listening>, ListenError> {
     let mut passed = Passed::take();
     let named = match listeners {
         Listeners::Named(named) => named.clone(),
@@ -149,11 +168,45 @@ pub(super) fn open(listeners: &Listeners) -> Result<Vec<Listening>, ListenError>
     for listener in named {
         match &listener.address {
             ListenAddress::Systemd(name) => open.extend(passed.adopt(name.as_deref(), &listener)?),
-            ListenAddress::Unix(path) => open.push(open_unix(path, &listener)?),
-            ListenAddress::Inet(address) => open.push(open_tcp(*address, &listener)?),
+            ListenAddress::Unix(path) => open.push(match take(offered, &listener) {
+                Some(socket) => adopt_unix(socket, path, &listener)?,
+                None => open_unix(path, &listener)?,
+            }),
+            ListenAddress::Inet(address) => open.push(match take(offered, &listener) {
+                Some(socket) => adopt_tcp(socket, &listener)?,
+                None => open_tcp(*address, &listener)?,
+            }),
         }
     }
+    for file in open.iter_mut().filter_map(|listening| listening.file.as_mut()) {
+        file.given_away = Arc::clone(given_away);
+    }
     Ok(open)
+}
+
+/// The socket that an older daemon has for this listener.
+fn take(offered: &mut Option<Offered>, listener: &Listener) -> Option<OwnedFd> {
+    offered.as_mut()?.take(&listener.address.to_string()).filter(|socket| is_listening(socket))
+}
+
+fn adopt_unix(socket: OwnedFd, path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
+    let io = |source| ListenError::io(&listener.address, source);
+    let file = SocketFile::made(path.to_owned()).map_err(io)?;
+    let socket = UnixListener::from(socket);
+    socket.set_nonblocking(true).map_err(io)?;
+    let acceptor = tokio::net::UnixListener::from_std(socket).map(Acceptor::Unix).map_err(io)?;
+    Ok(Listening { acceptor, listener: listener.clone(), is_passed: false, file: Some(file) })
+}
+
+fn adopt_tcp(socket: OwnedFd, listener: &Listener) -> Result<Listening, ListenError> {
+    if listener.lacks_allow_list() {
+        return Err(ListenError::OpenToAll { address: listener.address.clone() });
+    }
+    let io = |source| ListenError::io(&listener.address, source);
+    let socket = std::net::TcpListener::from(socket);
+    socket.set_nonblocking(true).map_err(io)?;
+    let acceptor = tokio::net::TcpListener::from_std(socket).map(Acceptor::Tcp).map_err(io)?;
+    Ok(Listening { acceptor, listener: listener.clone(), is_passed: false, file: None })
 }
 
 pub(super) fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
@@ -178,7 +231,7 @@ pub(super) fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, L
     let file = file.move_to(path).map_err(io)?;
     socket.set_nonblocking(true).map_err(io)?;
     let acceptor = tokio::net::UnixListener::from_std(socket).map(Acceptor::Unix).map_err(io)?;
-    Ok(Listening { acceptor, listener: listener.clone(), _file: Some(file) })
+    Ok(Listening { acceptor, listener: listener.clone(), is_passed: false, file: Some(file) })
 }
 
 /// Removes a socket file that nobody listens on any more.
@@ -224,7 +277,9 @@ fn open_tcp(address: SocketAddr, listener: &Listener) -> Result<Listening, Liste
         tokio::net::TcpListener::from_std(socket.into())
     };
     match socket() {
-        Ok(socket) => Ok(Listening { acceptor: Acceptor::Tcp(socket), listener: listener.clone(), _file: None }),
+        Ok(socket) => {
+            Ok(Listening { acceptor: Acceptor::Tcp(socket), listener: listener.clone(), is_passed: false, file: None })
+        }
         Err(source) => Err(ListenError::io(&listener.address, source)),
     }
 }
@@ -275,7 +330,7 @@ impl Passed {
                 return Err(unfit());
             };
             let listener = Listener { address, ..listener.clone() };
-            adopted.push(Listening { acceptor, listener, _file: None });
+            adopted.push(Listening { acceptor, listener, is_passed: true, file: None });
         }
         if adopted.is_empty() {
             return Err(ListenError::NotPassed { address: listener.address.clone() });
@@ -291,15 +346,36 @@ fn is_listening(socket: impl AsFd) -> bool {
 
 /// The file of a Unix socket; removed when dropped, if it is still the one we made.
 #[derive(Debug)]
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    /// Set when it belongs to another process.
+    given_away: Arc<AtomicBool>,
 }
 
 impl SocketFile {
-    fn made(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn made(path: PathBuf) -> io::Result<Self> {
         let found = fs::symlink_metadata(&path)?;
-        Ok(Self { path, identity: (found.dev(), found.ino()) })
+        Ok(Self { path, identity: (found.dev(), found.ino()), given_away: Arc::default() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it now, and leaves whatever stands there later alone: the system uses inode numbers again.
+    pub(super) fn let_go(&self) {
+        self.remove();
+        self.given_away.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes it, if it is still the one we made.
+    fn remove(&self) {
+        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if is_ours && !self.given_away.load(Ordering::Relaxed) {
+            // At the end of the process there is nobody left to tell.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 
     fn move_to(mut self, path: &Path) -> io::Result<Self> {
@@ -311,11 +387,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
-        if is_ours {
-            // At the end of the process there is nobody left to tell.
-            let _ = fs::remove_file(&self.path);
-        }
+        self.remove();
     }
 }
 

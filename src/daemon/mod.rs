@@ -5,6 +5,9 @@
 //!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
 //!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
 //!  ├ control: what is asked of the daemon, on a socket of its own
+//!  ├ hand_over: listening sockets to a newer daemon; this one keeps its connections until they end
+//!  ├ limits: what the system allows, held against the configuration at the start
+//!  ├ watchdog: we live as long as the signing threads get on
 //!  ├ evidence: when each key last signed, into the state directory
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
@@ -14,12 +17,14 @@
 mod connection;
 mod control;
 mod evidence;
+mod hand_over;
 mod limits;
 mod listen;
 mod map_watch;
 mod notify;
 mod run;
 mod stream;
+mod watchdog;
 
 pub use listen::ListenError;
 pub use run::{Arguments, StartError, run};

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -23,6 +24,16 @@ pub(super) fn reloading() {
 /// No more mail is accepted.
 pub(super) fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// Within what time systemd's watchdog wants to hear that we live; none if it does not.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|within| !within.is_zero())
+}
+
+/// We live.
+pub(super) fn alive() {
+    send(&[NotifyState::Watchdog]);
 }
 
 /// A service manager that has gone is no reason to stop signing.

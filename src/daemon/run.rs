@@ -2,8 +2,9 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::connection::{Connection, Phase};
+use super::hand_over::{HandOverError, Offered, Waiting};
 use super::listen::{self, ListenError, Listening};
 use super::map_watch::{LOOK_AT_MAPS_EVERY, MapWatch, report};
-use super::{control, evidence, limits, notify};
+use super::{control, evidence, limits, notify, watchdog};
 use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
 use crate::files::configuration::{self, ConfigError};
@@ -92,11 +94,15 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
 
     let clock = Clock::System;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let signing_threads = config.limits.signing_threads.or(cores).get();
+    let runtime_threads = config.limits.runtime_threads.or(quarter(cores)).get();
+    limits::check(&config, signing_threads, runtime_threads);
     let store = Directory::open(&config.keys.store)?;
     let cache = KeyCache::new(store, cache_options(&config.keys));
     let filter = Filter {
         keys: KeyLookup::start(cache, config.keys.threads.get(), clock)?,
-        pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
+        pool: SigningPool::start(signing_threads, config.limits.signing_queue.get(), clock)?,
+        admission: Arc::default(),
         evidence: Arc::default(),
         tally: Tally::default(),
         recorder: Recorder::new(config.recorder.messages.get(), config.recorder.memory),
@@ -108,11 +114,8 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
     // Ends after the runtime, and so after the last signature.
     let config = Arc::clone(&filter.running.load().config);
     let _evidence = evidence::start(&filter, &config.daemon)?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(config.limits.runtime_threads.or(quarter(cores)).get())
-        .thread_name("milter")
-        .enable_all()
-        .build()?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(runtime_threads).thread_name("milter").enable_all().build()?;
     runtime.block_on(Daemon { filter, arguments, maps: compiled.stamps }.run())
 }
 
@@ -136,7 +139,17 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let mut dump = signal(SignalKind::user_defined1())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let reload = self.start_reloader()?;
-        let listening = listen::open(&config.listeners)?;
+        let given_away = Arc::new(AtomicBool::new(false));
+        let hand_over = config.daemon.hand_over.as_deref();
+        let mut offered = hand_over.and_then(ask);
+        let listening = listen::open(&config.listeners, &mut offered, &given_away)?;
+        if let Some(Err(error)) = offered.map(Offered::confirm) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the older daemon does not say that it has let go"
+            );
+        }
+        let mut handed_over = Box::pin(wait_for_newer(hand_over, &listening, &given_away));
         let connections = limits::connections_allowed(config.limits.connections.get());
 
         let (phase, phases) = watch::channel(Phase::Running);
@@ -151,10 +164,23 @@ impl<S: KeyStore + 'static> Daemon<S> {
         control::start(&config.control, &self.filter);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
         notify::ready(&notify::status_since(&self.filter.clock, sockets));
+        tokio::spawn(watchdog::tell(Arc::clone(&self.filter), phase.subscribe()));
 
         let [terminate, interrupt] = &mut stop;
         loop {
             tokio::select! {
+                // Its connections end one by one; with the last of them, or at the drain limit, it does.
+                () = &mut handed_over => {
+                    let limit_s = config.timeouts.drain.as_secs();
+                    tracing::info!(limit_s, "handed over to a newer daemon; connections here are kept until they end");
+                    phase.send_replace(Phase::HandedOver);
+                    tokio::select! {
+                        _ = tokio::time::timeout(config.timeouts.drain, ended.recv()) => {}
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    break;
+                }
                 // Full only while an order waits that will see this change too.
                 _ = hangup.recv() => {
                     let _ = reload.try_send(());
@@ -164,6 +190,8 @@ impl<S: KeyStore + 'static> Daemon<S> {
                 _ = interrupt.recv() => break,
             }
         }
+        // It has the sockets too, and nobody accepts there any more.
+        drop(handed_over);
         self.drain(&phase, &mut ended).await;
         Ok(())
     }
@@ -230,6 +258,37 @@ impl<S: KeyStore + 'static> Daemon<S> {
             keys_parsed = cache.keys_parsed,
             "stopped"
         );
+    }
+}
+
+/// What an older daemon offers. One that cannot be asked is one that is not there: its sockets then are in use.
+fn ask(path: &Path) -> Option<Offered> {
+    Offered::ask(path).unwrap_or_else(|error| {
+        say_not_handed_over(&error);
+        None
+    })
+}
+
+fn say_not_handed_over(error: &HandOverError) {
+    tracing::error!(error = error as &dyn std::error::Error, "no sockets can be taken over or handed over");
+}
+
+/// Ends when a newer daemon has the sockets: never, where nobody can ask for them.
+fn wait_for_newer(
+    path: Option<&Path>,
+    listening: &[Listening],
+    given_away: &Arc<AtomicBool>,
+) -> impl Future<Output = ()> + use<> {
+    let waiting = path.and_then(|path| {
+        let sockets: io::Result<Vec<_>> = listening.iter().filter_map(|one| one.heirloom().transpose()).collect();
+        let waiting = sockets.and_then(|sockets| Waiting::at(path.to_owned(), sockets, Arc::clone(given_away)));
+        waiting.map_err(|error| say_not_handed_over(&error.into())).ok()
+    });
+    async move {
+        match waiting {
+            Some(waiting) => waiting.given().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -5,10 +5,12 @@
 //! Headers ──▶ header_selection ──▶ SelectedFields ───┤ h=
 //! SignatureSpec (d=, s=, c=, t=, x=, i=) ────────────┴──▶ signer ──▶ Prepared ──▶ key ──▶ SignatureField
 //! key ──▶ key_record ──▶ DNS ──▶ verifier ◀── message
+//! our signatures, another signer's ──▶ comparison
 //! ```
 
 pub mod body_hash;
 pub mod canonical;
+pub mod comparison;
 pub mod header_selection;
 pub mod signature;
 pub mod signer;

@@ -161,8 +161,10 @@ impl Known {
                 Err(RecvTimeoutError::Timeout) => due = clock.monotonic() + interval,
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => status = Status::Stopped,
             }
+            let now = clock.now();
             self.absorb(recorder.take());
-            match self.write(status, clock.now()) {
+            self.bring_back(now);
+            match self.write(status, now) {
                 Ok(()) if is_failing => {
                     is_failing = false;
                     tracing::info!("the evidence of signatures is written again");
@@ -192,6 +194,15 @@ impl Known {
         }
         self.not_listed = taken.beyond.map_or(self.not_listed, |beyond| self.not_listed.max(beyond));
         self.forget(MOST_KEYS);
+    }
+
+    /// What lies in the future was written by a clock that has been set back since: it was before now. Left as it is, it would
+    /// hide each later use until then.
+    fn bring_back(&mut self, now: Timestamp) {
+        let now = rounded_up(now);
+        for last in self.last_used.values_mut().chain(std::iter::once(&mut self.not_listed)) {
+            *last = now.min(*last);
+        }
     }
 
     /// Drops the longest unused of more than `most` keys, a tenth beyond that at once.
@@ -268,6 +279,18 @@ mod tests {
         let file = written(&second, scratch.path());
         assert_eq!(file.last_used[&KeyId::of(b"a")].as_second(), 2000);
         assert_eq!(file.not_listed.as_second(), 100);
+    }
+
+    #[test]
+    fn what_lies_in_the_future_is_brought_back_and_hides_no_later_use() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut known = known(scratch.path(), 100);
+        known.absorb(used(b"a", 2000));
+        known.bring_back(Timestamp::from_second(1000).unwrap());
+        assert_eq!(written(&known, scratch.path()).last_used[&KeyId::of(b"a")].as_second(), 1000);
+        known.absorb(used(b"a", 1060));
+        let file = written(&known, scratch.path());
+        assert_eq!((file.last_used[&KeyId::of(b"a")].as_second(), file.not_listed.as_second()), (1060, 100));
     }
 
     #[test]

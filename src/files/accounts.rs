@@ -24,6 +24,35 @@ pub fn user_name(id: u32) -> Option<String> {
     uzers::get_user_by_uid(id).map(|user| user.name().to_string_lossy().into_owned())
 }
 
+/// The name of the group with this id, where it has one.
+pub fn group_name(id: u32) -> Option<String> {
+    uzers::get_group_by_gid(id).map(|group| group.name().to_string_lossy().into_owned())
+}
+
+/// Which of a file's permission bits count for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belonging {
+    /// Those of the owner.
+    Owner,
+    /// Those of the group.
+    Group,
+    /// Those of all others.
+    Other,
+}
+
+/// Which permission bits of a file with this owner and group count for a user; none: there is no such user.
+pub fn belongs(user: &str, owner: u32, group: u32) -> Option<Belonging> {
+    let known = uzers::get_user_by_name(user)?;
+    let groups = uzers::get_user_groups(user, known.primary_group_id()).unwrap_or_default();
+    Some(if known.uid() == owner {
+        Belonging::Owner
+    } else if known.primary_group_id() == group || groups.iter().any(|own| own.gid() == group) {
+        Belonging::Group
+    } else {
+        Belonging::Other
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

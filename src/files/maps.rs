@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::finding::{Finding, Place, Severity};
-use crate::policy::{MapSource, Policy, included};
+use crate::policy::{Cutover, MapSource, Policy, included};
 
 /// The longest map that is read, in octets: several million lines.
 const LONGEST: u64 = 256 << 20;
@@ -59,6 +59,13 @@ impl Stamps {
 pub fn compile(config: &Config) -> Compiled {
     let mut maps = Reader::default();
     let policy = Policy::compile(config.trust.clone(), config.rules.clone(), &mut maps);
+    let cutover = config.cutover.as_ref().map(|settings| Cutover::compile(settings, &mut maps)).transpose();
+    let policy = match (policy, cutover) {
+        (Ok((policy, warnings)), Ok(None)) => Ok((policy, warnings)),
+        (Ok((policy, warnings)), Ok(Some(cutover))) => Ok((policy.with_cutover(cutover), warnings)),
+        (Ok(_), Err(errors)) | (Err(errors), Ok(_)) => Err(errors),
+        (Err(errors), Err(more)) => Err(errors.into_iter().chain(more).collect()),
+    };
     let Reader { mut findings, stamps, .. } = maps;
     let policy = match policy {
         Ok((policy, warnings)) => {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::admission::{Admission, Held};
 use super::prepare::{found, keys_of};
 use super::running::Running;
 use super::transaction::{Filter, Judged, Transaction};
@@ -56,7 +57,8 @@ pub fn explain<S: KeyStore>(
     cache: &KeyCache<S>,
     now: (Timestamp, Instant),
 ) -> Result<Explanation, QuestionError> {
-    let Judging { judged: Judged { message, outcome }, mut trace } = judge(running, question, now.1)?;
+    let Judging { judged: Judged { message, outcome }, mut trace } =
+        judge(running, Arc::new(Admission::default()).outside(), question, now.1)?;
     let plan = outcome.and_then(|search| {
         let config = &message.running.config;
         let mut hunt = search.begin();
@@ -76,7 +78,7 @@ impl<S: KeyStore + 'static> Filter<S> {
     /// Says what becomes of a message now, without the keys of its domains: [`add_keys`] has to wait for the store.
     pub async fn explain(&self, question: &Question) -> Result<Explanation, QuestionError> {
         let Judging { judged: Judged { message, outcome }, mut trace } =
-            judge(self.running.load_full(), question, self.clock.monotonic())?;
+            judge(self.running.load_full(), self.admission.outside(), question, self.clock.monotonic())?;
         let plan = match outcome {
             Ok(search) => self.find_keys(&message.running.config, search, &mut trace).await,
             Err(reason) => Err(reason),
@@ -115,9 +117,9 @@ fn announced(question: &Question) -> Announced {
     Announced::of(question.parameters.iter().map(String::as_bytes))
 }
 
-fn judge(running: Arc<Running>, question: &Question, now: Instant) -> Result<Judging, QuestionError> {
+fn judge(running: Arc<Running>, held: Held, question: &Question, now: Instant) -> Result<Judging, QuestionError> {
     let listener = listener(&running, question.listener.as_deref())?;
-    let mut message = Transaction::new(running, question.sender.as_bytes(), announced(question), now);
+    let mut message = Transaction::new(running, held, question.sender.as_bytes(), announced(question), now);
     for recipient in question.recipients.iter().flatten() {
         message.recipient(recipient.as_bytes());
     }
@@ -170,13 +172,17 @@ fn explanation(
         Err(reason) => (reason, Vec::new()),
     };
     let policy = &message.running.policy;
+    let (decision, would) = message.decide_in_part(reason);
+    let reason = decision.reason;
     let rule = message.rule.map(|decider| {
         let at = policy.line(decider);
         ExplainedRule { name: policy.label(decider), file: at.path.display().to_string(), line: at.line }
     });
     let author = message.author.as_ref();
     Explanation {
-        decision: message.decide(reason).action.as_str().to_owned(),
+        decision: decision.action.as_str().to_owned(),
+        would: would.map(|would| would.action.as_str().to_owned()),
+        would_reason: would.map(|would| would.reason.code().to_owned()),
         reason: reason.code().to_owned(),
         means: reason.meaning().to_owned(),
         remedy: match author {

@@ -1,7 +1,7 @@
 //! One message through policy, keys and signing.
 //!
 //! ```text
-//! MAIL ─▶ Transaction ─ header fields ─▶ end of header ─▶ answered: passed, deferred, refused
+//! MAIL ─▶ room for it? ─▶ Transaction ─ header fields ─▶ end of header ─▶ answered: passed, deferred, refused
 //!                                            │ to be signed
 //!                                            ▼
 //!                               body, hashed as it streams ─▶ end of message ─▶ signed, or deferred
@@ -10,6 +10,8 @@
 //! Architecture invariant: `milter` and `dkim` meet here and nowhere else. A transaction keeps the configuration and the
 //! keys it began with; nothing here outlives a message but the cache.
 
+mod admission;
+mod beside;
 mod explain;
 mod key_lookup;
 mod prepare;
@@ -17,6 +19,8 @@ mod running;
 mod signing_pool;
 mod transaction;
 
+pub use admission::{Admission, ClientId, Held, InProgress, Speed};
+pub use beside::SIGNATURE_FIELD;
 pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};

@@ -20,6 +20,9 @@ impl SigningKeys for Arc<DomainKeys> {
     }
 }
 
+/// For which domain a signature is, and the key that makes it.
+pub(super) type SignedBy = (DomainName, ActiveKey);
+
 /// What a domain's keys are to the search for them.
 pub fn found(domain: Arc<DomainKeys>) -> Found<Arc<DomainKeys>> {
     match domain.presence {

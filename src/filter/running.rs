@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::milter::{Macros, RecipientEvents, SessionOptions, SymbolLists};
+use crate::milter::{ConnectReplies, HeaderChanges, Macros, RecipientEvents, SessionOptions, SymbolLists};
 use crate::policy::{MacroValues, Policy};
 
 /// The configuration, and the policy made of it and its maps. A message keeps the one it began with.
@@ -32,6 +32,17 @@ impl Running {
                 RecipientEvents::Wanted
             } else {
                 RecipientEvents::Unwanted
+            },
+            connects: if self.policy.trust().ignore.is_empty() {
+                ConnectReplies::Unwanted
+            } else {
+                ConnectReplies::Wanted
+            },
+            // Also while a cut-over takes nothing, so that what it will take need not wait for new sessions.
+            header_changes: if self.policy.cutover().is_some() {
+                HeaderChanges::AddAndChange
+            } else {
+                HeaderChanges::AddOnly
             },
             symbol_lists: Some(Arc::clone(&self.symbol_lists)),
             ..SessionOptions::default()

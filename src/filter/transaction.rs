@@ -1,6 +1,7 @@
 //! A message in progress, and what is shared by all of them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,13 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tracing::Level;
 
+use super::admission::{Admission, ClientId, Held};
+use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
-use super::prepare::{found, keys_of, prepare_all, settings};
+use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
 use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool, sign_all};
+use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{Config, DomainSettings, Listener};
 use crate::control::Spent;
@@ -19,19 +23,23 @@ use crate::dkim::{Algorithm, BodyHasher, BodyHashes, SignatureField};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
+use crate::milter::HeaderChanges;
 use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::recorder::{self, Recorded};
 use crate::observe::tally::Tally;
 use crate::policy::{
-    self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
-    Recipients, Search, Submission, Trace, Untraced, Warning, Warnings,
+    self, Action, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
+    Recipients, Search, SigningMode, Submission, Trace, Untraced, Warning, Warnings,
 };
 
 /// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
 /// that Sendmail takes of a header.
 const LONGEST_SIGNATURE: usize = 32 << 10;
+
+/// For so many domains of another signer it is asked whether they have keys here.
+const FOREIGN_DOMAINS: usize = 3;
 
 /// So much of a login is logged, in octets.
 const LONGEST_LOGIN: usize = 128;
@@ -45,6 +53,8 @@ pub struct Filter<S> {
     pub keys: KeyLookup<S>,
     /// The threads that make RSA signatures.
     pub pool: SigningPool,
+    /// What is in progress, and whether there is room for more.
+    pub admission: Arc<Admission>,
     /// When each key last signed.
     pub evidence: Arc<Recorder>,
     /// Decisions so far.
@@ -66,18 +76,25 @@ pub struct Transaction {
     pub(super) announced: Announced,
     recipients: Recipients,
     pub(super) headers: Headers,
-    header_is_too_large: bool,
+    header: Kept,
+    /// What it holds of what is bounded.
+    held: Held,
+    /// Who submits it, as far as room is shared out; none before that is asked.
+    client: Option<ClientId>,
+    /// What there was no room or time for, where that is why the message is deferred.
+    busy: Option<Busy>,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
     pub(super) mta: Mta,
     pub(super) origin: Origin,
     pub(super) author: Option<Author>,
     pub(super) rule: Option<Decider>,
+    pub(super) part: Part,
     /// Who logged in, where that is why the message is not signed.
     login: Option<String>,
     pub(super) warnings: Warnings,
     /// The MTA's client.
-    client: Peer,
+    peer: Peer,
     /// When it began.
     began: Instant,
     /// How long the MTA has waited for our answers to this message.
@@ -86,6 +103,16 @@ pub struct Transaction {
     finding_keys: Duration,
     /// How much of that was for signatures, the queue to the signing threads included.
     signing: Duration,
+}
+
+/// Whether the header is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Whole,
+    /// It is over the limits of one header.
+    TooLarge,
+    /// There was no room for it beside those of other messages.
+    NoRoom,
 }
 
 /// A message whose header was judged: whose keys to look for, or why not.
@@ -99,6 +126,7 @@ pub struct Signing {
     message: Box<Transaction>,
     plan: Plan<Arc<DomainKeys>>,
     body: BodyHasher,
+    others: Others,
     fragile: FragileBody,
 }
 
@@ -124,16 +152,61 @@ pub struct Answer {
     body_octets: u64,
     /// What was decided.
     pub decision: Decision,
+    /// What would have been decided, if we did not stand in the shadow of another signer.
+    would: Option<Decision>,
+    /// The DKIM-Signature fields to delete before anything is inserted, in this order: each counted from 1 at the top.
+    pub removed: Vec<u32>,
+    /// How another signer and we differ, if both were held against each other.
+    beside: Option<Beside>,
     /// The fields to insert at the top, in this order: the last then stands topmost.
     pub signatures: Vec<SignatureField>,
     /// For which domain and with which key, in the same order.
-    keys: Vec<(DomainName, ActiveKey)>,
+    keys: Vec<SignedBy>,
 }
 
 impl<S: KeyStore + 'static> Filter<S> {
     /// Begins a message with the configuration and the policy of this moment.
     pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
-        Transaction::new(self.running.load_full(), sender, Announced::of(parameters), self.clock.monotonic())
+        let began = self.clock.monotonic();
+        let announced = Announced::of(parameters);
+        Transaction::new(self.running.load_full(), self.admission.outside(), sender, announced, began)
+    }
+
+    /// The answer to a message that can be had at MAIL: its client's mail is not looked at, or it is ours and there is no room
+    /// for it. Mail that is trusted only for its place may have been received before, and waits for the end of its header.
+    pub fn answer_at_mail(
+        &self,
+        message: Box<Transaction>,
+        submission: &Submission<'_>,
+        listener: &Listener,
+    ) -> Result<Answer, Box<Transaction>> {
+        let mut message = match message.answer_if_ignored(submission) {
+            Ok(answer) => return Ok(answer),
+            Err(message) => message,
+        };
+        let trust = message.running.policy.trust();
+        message.origin = Origin::of(submission, trust, &mut Untraced);
+        let is_ours = match message.origin {
+            Origin::Untrusted => false,
+            Origin::ThisMachine => listener.sign_relayed.unwrap_or(trust.sign_relayed),
+            _ => true,
+        };
+        if is_ours {
+            message.client = Some(self.admission.client(submission));
+            if let Err(reason) = self.admit(&mut message) {
+                return Ok(message.unsigned(reason, 0));
+            }
+        }
+        Err(message)
+    }
+
+    /// Takes a message of ours on, if it was not yet and there is room.
+    fn admit(&self, message: &mut Transaction) -> Result<(), Reason> {
+        let Some(client) = message.client.filter(|_| !message.held.is_admitted()) else { return Ok(()) };
+        let limits = &message.running.config.limits;
+        let (speed, now) = (self.pool.speed(), self.clock.monotonic());
+        let admitted = self.admission.admit(&mut message.held, client, limits, speed, now);
+        admitted.map_err(|busy| message.is_busy(busy))
     }
 
     /// Decides at the end of the header of a message that was judged.
@@ -141,40 +214,71 @@ impl<S: KeyStore + 'static> Filter<S> {
         let began = self.clock.monotonic();
         let Judged { mut message, outcome } = judged;
         let plan = match outcome {
+            // What has no key passes, however much there is to do.
             Ok(search) => {
                 let found = self.find_keys(&message.running.config, search, &mut Untraced).await;
                 message.finding_keys = self.since(began);
-                found
+                match found {
+                    Ok(plan) => self.admit(&mut message).map(|()| plan),
+                    Err(reason) => Err(reason),
+                }
             }
             Err(reason) => Err(reason),
         };
         let plan = match plan {
             Ok(plan) => plan,
             Err(reason) => {
-                message.waited += self.since(began);
-                return AfterHeader::Answered(message.unsigned(reason, 0));
+                let mut answer = message.unsigned(reason, 0);
+                answer.beside = self.signed_by_others_alone(&answer).await;
+                answer.message.waited += self.since(began);
+                return AfterHeader::Answered(answer);
             }
         };
         let body_forms = plan.signatures.iter().map(|planned| message.settings(&planned.domain).canonicalization.body);
-        let body = BodyHasher::new(body_forms);
+        let others = message.others(&plan);
+        let body = BodyHasher::new(body_forms.chain(others.body_forms()));
         message.warn_of_header(&plan);
         let fragile = FragileBody::new(message.mta);
         message.waited += self.since(began);
-        AfterHeader::Body(Box::new(Signing { message, plan, body, fragile }))
+        AfterHeader::Body(Box::new(Signing { message, plan, body, others, fragile }))
     }
 
-    /// Signs at the end of the message.
-    pub async fn end_of_message(&self, signing: Box<Signing>) -> Answer {
+    /// Signs at the end of the message. `changes` is what the MTA lets us do to its header.
+    pub async fn end_of_message(&self, signing: Box<Signing>, changes: HeaderChanges) -> Answer {
         let began = self.clock.monotonic();
-        let mut answer = self.sign(*signing).await;
+        let mut answer = self.sign(*signing, changes, began).await;
         answer.message.waited += self.since(began);
         answer
+    }
+
+    /// Whether the client is one whose mail is not looked at: the MTA need show us nothing of it.
+    pub fn ignores(&self, client: &Submission<'_>) -> bool {
+        self.running.load().policy.ignores(client).is_some()
+    }
+
+    /// Counts the connection of such a client and writes its line.
+    pub fn record_ignored(&self, peer: Peer) {
+        self.tally.count_ignored_connection();
+        if self.logger.wants(Level::INFO) {
+            let mut fields = vec![
+                ("decision", Value::Name(Action::Pass.as_str())),
+                ("reason", Value::Name(Reason::IgnoredPeer.code())),
+            ];
+            if let Peer::Address(address) = peer {
+                fields.push(("client", Value::Text(address.to_string())));
+            }
+            self.logger.line(Line { at: self.clock.now(), level: Level::INFO, message: "connection".into(), fields });
+        }
     }
 
     /// Counts the message and writes its line.
     pub fn record(&self, answer: &Answer, queue_id: Option<&QueueId>) {
         self.tally.count(answer.decision);
         self.tally.count_warnings(answer.message.warnings);
+        self.tally.count_replaced(answer.removed.len());
+        if let Some(beside) = &answer.beside {
+            self.tally.count_comparison(&beside.differences);
+        }
         self.recorder.record(answer.recorded(queue_id, self.clock.now(), self.since(answer.message.began)));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
@@ -204,25 +308,34 @@ impl<S: KeyStore + 'static> Filter<S> {
         hunt.finish(trace)
     }
 
-    async fn sign(&self, signing: Signing) -> Answer {
-        let Signing { mut message, plan, body, fragile } = signing;
+    async fn sign(&self, signing: Signing, changes: HeaderChanges, began: Instant) -> Answer {
+        let Signing { mut message, plan, body, others, fragile } = signing;
         let body_octets = body.octets();
         for warning in fragile.finish(message.announced).iter() {
             message.warnings.add(warning);
         }
-        let (pending, keys) = match message.prepare(&plan, &body.finish(), self.clock.now()) {
-            Ok(Preparation { pending, keys }) => (pending, keys),
+        let hashes = body.finish();
+        let Preparation { pending, keys } = match message.prepare(&plan, &hashes, self.clock.now()) {
+            Ok(prepared) => prepared,
             Err(reason) => return message.unsigned(reason, body_octets),
         };
-        let began = self.clock.monotonic();
+        let seen = others.judge(&hashes, &message.headers, &keys);
+        let began_signing = self.clock.monotonic();
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             sign_all(pending)
         } else {
-            match self.pool.sign(pending, message.running.config.limits.queue_deadline).await {
+            let limits = &message.running.config.limits;
+            let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
+                Ok(()) => self.pool.sign(pending, limits.queue_deadline).await,
+                Err(_) => Err(Overloaded),
+            };
+            match signed {
                 Ok(signed) => signed,
                 Err(Overloaded) => {
-                    message.signing = self.since(began);
-                    return message.unsigned(Reason::Overload, body_octets);
+                    message.signing = self.since(began_signing);
+                    self.admission.count(Busy::Deadline);
+                    let reason = message.is_busy(Busy::Deadline);
+                    return message.unsigned(reason, body_octets);
                 }
             }
         };
@@ -250,9 +363,53 @@ impl<S: KeyStore + 'static> Filter<S> {
             }
         }
         if !answer.signatures.is_empty() {
-            answer.decision = answer.message.decide(reason);
+            if answer.message.part != Part::Signer {
+                answer.beside = Some(Beside::compare(&answer.signatures, &seen));
+            }
+            let again = if answer.message.running.config.signing.sign_again { SignAgain::Yes } else { SignAgain::No };
+            let resolution = resolve(answer.message.part, &answer.keys, &seen, changes, again);
+            let is_inserted = resolution.inserted.contains(&true);
+            if answer.message.part != Part::Shadow && !is_inserted {
+                reason = Reason::SignedBefore;
+            }
+            answer.removed = resolution.removed;
+            let mut inserted = resolution.inserted.iter();
+            answer.signatures.retain(|_| inserted.next().is_some_and(|is| *is));
+            if is_inserted {
+                let mut inserted = resolution.inserted.iter();
+                answer.keys.retain(|_| inserted.next().is_some_and(|is| *is));
+            }
+            answer.decide(reason);
         }
         answer
+    }
+
+    /// What the signer before us signed of what we do not: for the author's domain or one above it, or, where the author was
+    /// not asked for, for a domain that has keys here.
+    async fn signed_by_others_alone(&self, answer: &Answer) -> Option<Beside> {
+        let message = &answer.message;
+        let is_of_interest = message.part != Part::Signer
+            && answer.decision.action == Action::Pass
+            && answer.decision.reason != Reason::IgnoredPeer;
+        if !is_of_interest || message.headers.named(SIGNATURE_FIELD).next().is_none() {
+            return None;
+        }
+        let others = Others::of(&message.headers);
+        let wait = message.running.config.keys.revalidate_wait;
+        let mut domains = Vec::new();
+        for domain in others.fresh_domains().into_iter().take(FOREIGN_DOMAINS) {
+            let is_meant = match &message.author {
+                Some(author) => author.domain.is_within(&domain),
+                None => match self.keys.find(&domain, wait, wait).await {
+                    Found::Confirmed(keys) | Found::Unconfirmed(keys) => !keys.keys.is_empty(),
+                    Found::Unavailable => false,
+                },
+            };
+            if is_meant {
+                domains.push(domain);
+            }
+        }
+        Beside::unsigned(others, &domains)
     }
 
     fn since(&self, began: Instant) -> Duration {
@@ -261,14 +418,28 @@ impl<S: KeyStore + 'static> Filter<S> {
 }
 
 impl Transaction {
-    pub(super) fn new(running: Arc<Running>, sender: &[u8], announced: Announced, began: Instant) -> Box<Self> {
+    pub(super) fn new(
+        running: Arc<Running>,
+        held: Held,
+        sender: &[u8],
+        announced: Announced,
+        began: Instant,
+    ) -> Box<Self> {
+        let part = match running.config.signing.mode {
+            SigningMode::Sign => Part::Signer,
+            SigningMode::Shadow => Part::Shadow,
+        };
         Box::new(Self {
             running,
+            part,
             sender: sender.into(),
             announced,
             recipients: Recipients::default(),
             headers: Headers::new(),
-            header_is_too_large: false,
+            header: Kept::Whole,
+            held,
+            client: None,
+            busy: None,
             was_relayed: false,
             mta: Mta::Unknown,
             origin: Origin::Untrusted,
@@ -276,7 +447,7 @@ impl Transaction {
             rule: None,
             login: None,
             warnings: Warnings::default(),
-            client: Peer::Unknown,
+            peer: Peer::Unknown,
             began,
             waited: Duration::ZERO,
             finding_keys: Duration::ZERO,
@@ -292,23 +463,34 @@ impl Transaction {
     /// Takes a header field, as long as the header is within its limits; of a larger one nothing more is kept.
     pub fn header(&mut self, name: &[u8], value: &[u8], spacing: Spacing) {
         let limits = &self.running.config.limits;
-        if self.header_is_too_large {
+        if self.header != Kept::Whole {
             return;
         }
-        let octets = self.headers.octets() + name.len() + value.len();
+        let more = name.len() + value.len();
+        let octets = self.headers.octets() + more;
         if octets as u64 > limits.header_bytes || self.headers.len() >= limits.header_fields.get() {
-            self.header_is_too_large = true;
-            // Received fields stand at the top.
-            self.was_relayed = policy::is_relayed(&self.headers);
-            self.headers = Headers::new();
+            self.header = Kept::TooLarge;
+        } else if self.held.grow(more as u64, limits.header_memory).is_err() {
+            self.header = Kept::NoRoom;
         } else {
             self.headers.push(name, value, spacing);
+            return;
         }
+        // Received fields stand at the top.
+        self.was_relayed = policy::is_relayed(&self.headers);
+        self.headers = Headers::new();
+        self.held.forget_header();
+    }
+
+    /// Notes what there is no room or time for.
+    fn is_busy(&mut self, busy: Busy) -> Reason {
+        self.busy = Some(busy);
+        Reason::Overload
     }
 
     /// The answer to a message from a client whose mail is not looked at, if this is one. It can be had at MAIL.
-    pub fn answer_if_ignored(mut self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
-        self.client = submission.peer;
+    fn answer_if_ignored(mut self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+        self.peer = submission.peer;
         if self.running.policy.ignores(submission).is_some() {
             return Ok(self.unsigned(Reason::IgnoredPeer, 0));
         }
@@ -331,21 +513,33 @@ impl Transaction {
             on_relayed: listener.on_relayed(),
             sender: &self.sender,
             recipients: &self.recipients,
-            header: if self.header_is_too_large {
-                Header::TooLarge { is_relayed: self.was_relayed }
-            } else {
-                Header::Whole(&self.headers)
+            header: match self.header {
+                Kept::Whole => Header::Whole(&self.headers),
+                Kept::TooLarge | Kept::NoRoom => Header::TooLarge { is_relayed: self.was_relayed },
             },
         };
         let judgement = self.running.policy.judge(&facts, trace);
         (self.origin, self.author, self.rule) = (judgement.origin, judgement.author, judgement.rule);
         self.mta = Mta::of(submission.macros.value("v"));
         self.warnings.add_if(|| judgement.lacks_recipients, Warning::RecipientsUnknown);
+        let is_taken =
+            |author: &Author| self.running.policy.cutover().is_some_and(|cutover| cutover.takes(&author.domain));
+        if self.part == Part::Shadow && self.author.as_ref().is_some_and(is_taken) {
+            self.part = Part::Successor;
+        }
         if matches!(judgement.outcome, Err(Reason::LoginNotBound)) {
             let shown = |login: &[u8]| String::from_utf8_lossy(&login[..login.len().min(LONGEST_LOGIN)]).into_owned();
             self.login = submission.login().map(shown);
         }
-        Judged { message: self, outcome: judgement.outcome }
+        self.client = Some(self.held.client(submission));
+        let outcome = match judgement.outcome {
+            Err(Reason::HeaderTooLarge) if self.header == Kept::NoRoom => {
+                self.held.count(Busy::HeaderMemory);
+                Err(self.is_busy(Busy::HeaderMemory))
+            }
+            outcome => outcome,
+        };
+        Judged { message: self, outcome }
     }
 
     /// Prepares the signatures of a plan with their keys, in the order in which they are inserted.
@@ -383,18 +577,49 @@ impl Transaction {
         }
         let headers = &self.headers;
         let is_signed = || plan.signatures.iter().any(|planned| policy::is_signed_by(headers, &planned.domain));
-        self.warnings.add_if(is_signed, Warning::AlreadySigned);
+        if self.part == Part::Signer {
+            self.warnings.add_if(is_signed, Warning::AlreadySigned);
+        }
         self.warnings.add_if(|| plan.selectors_missed > 0, Warning::SelectorNotActive);
     }
 
-    pub(super) fn decide(&self, reason: Reason) -> Decision {
+    /// The signatures that are there already and that ours may have to do with.
+    fn others(&self, plan: &Plan<Arc<DomainKeys>>) -> Others {
+        if self.headers.named(SIGNATURE_FIELD).next().is_none() {
+            return Others::default();
+        }
+        let domains: HashSet<DomainName> = plan.signatures.iter().map(|planned| planned.domain.clone()).collect();
+        Others::of(&self.headers).for_part(self.part, &domains)
+    }
+
+    /// What is decided for that reason, and, in the shadow of another signer, what would be without it.
+    pub(super) fn decide_in_part(&self, reason: Reason) -> (Decision, Option<Decision>) {
+        let decision = self.decide(reason);
+        if self.part == Part::Shadow && decision.action != Action::Pass {
+            return (self.decide(Reason::Shadow), Some(decision));
+        }
+        (decision, None)
+    }
+
+    fn decide(&self, reason: Reason) -> Decision {
         let signing = &self.running.config.signing;
         Decision::of(reason, signing.on_failure, signing.on_unsignable)
     }
 
     fn unsigned(self: Box<Self>, reason: Reason, body_octets: u64) -> Answer {
         let decision = self.decide(reason);
-        Answer { message: self, body_octets, decision, signatures: Vec::new(), keys: Vec::new() }
+        let mut answer = Answer {
+            message: self,
+            body_octets,
+            decision,
+            would: None,
+            removed: Vec::new(),
+            beside: None,
+            signatures: Vec::new(),
+            keys: Vec::new(),
+        };
+        answer.decide(reason);
+        answer
     }
 }
 
@@ -412,17 +637,20 @@ impl Answer {
         let policy = &message.running.policy;
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let ours = message.finding_keys.saturating_add(message.signing);
+        // In the shadow of another signer they are made, and not inserted.
+        let inserted = if self.decision.action == Action::Sign { self.keys.as_slice() } else { &[] };
         Recorded {
             at,
             queue_id: queue_id.cloned(),
             decision: self.decision,
+            would: self.would,
+            busy: message.busy.map(Busy::code),
             origin: message.origin,
-            client: message.client,
+            client: message.peer,
             from: message.author.as_ref().map(|author| author.domain.clone()),
             login: message.login.clone(),
             rule: message.rule.map(|rule| (policy.label(rule), policy.line(rule))),
-            signatures: self
-                .keys
+            signatures: inserted
                 .iter()
                 .rev()
                 .map(|(domain, key)| (domain.clone(), key.selector.clone(), key.algorithm))
@@ -439,6 +667,11 @@ impl Answer {
         }
     }
 
+    /// Decides for that reason; in the shadow of another signer, nothing is done.
+    fn decide(&mut self, reason: Reason) {
+        (self.decision, self.would) = self.message.decide_in_part(reason);
+    }
+
     fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
         let message = &self.message;
         let mut fields = Vec::with_capacity(12);
@@ -447,7 +680,17 @@ impl Answer {
         }
         fields.push(("decision", Value::Name(self.decision.action.as_str())));
         fields.push(("reason", Value::Name(self.decision.reason.code())));
+        if let Some(part) = message.part.name() {
+            fields.push(("mode", Value::Name(part)));
+        }
+        if let Some(would) = self.would {
+            fields.push(("would", Value::Name(would.action.as_str())));
+            fields.push(("would_reason", Value::Name(would.reason.code())));
+        }
         fields.push(("origin", Value::Name(message.origin.as_str())));
+        if let Some(busy) = message.busy {
+            fields.push(("busy", Value::Name(busy.code())));
+        }
         if let Some(author) = &message.author {
             fields.push(("from", Value::Text(author.domain.to_string())));
         }
@@ -470,6 +713,12 @@ impl Answer {
             fields.push(("d", Value::Text(domains.join(","))));
             fields.push(("s", Value::Text(list(|key| key.selector.as_str()))));
             fields.push(("a", Value::Text(list(|key| key.algorithm.a_tag()))));
+        }
+        if let Some(beside) = &self.beside {
+            beside.append_to(&mut fields);
+        }
+        if !self.removed.is_empty() {
+            fields.push(("replaced", Value::Number(self.removed.len() as u64)));
         }
         if !message.warnings.is_empty() {
             let codes: Vec<&str> = message.warnings.iter().map(Warning::code).collect();

@@ -11,7 +11,11 @@
 //! name. And nothing makes more mail be signed than before: what cannot be said exactly is said more narrowly, with a
 //! [`crate::finding::Finding`], or not at all.
 
+mod carried;
 pub mod opendkim;
+mod proof;
 mod source;
 
-pub use source::{Sources, Unreadable};
+pub use carried::{Carried, CarriedKey, KeyUse, MAP, Wishes};
+pub use proof::{ByDesign, Comparison, Difference, Sample, Selection, Signature, compare};
+pub use source::{KeyUnusable, Sources, Unreadable};

@@ -129,7 +129,7 @@ pub fn step(binding: &Binding, event: &Event, given: &Circumstances<'_>) -> Resu
                 by: *by,
                 successor: successor.clone(),
                 not_withdrawn_before: later(given.at(), wait),
-                last_used: None,
+                last_used: given.last_used_whole(),
                 largest_ttl: binding.state.largest_ttl(),
                 withdrawal_begun: None,
                 acknowledged: None,
@@ -227,8 +227,7 @@ pub(super) fn counted(binding: &Binding, given: &Circumstances<'_>) -> Binding {
     {
         let wait = mail_under_way(binding, state, given.now.waited(binding.witness.as_ref()), given);
         state.not_withdrawn_before = later(state.since, wait);
-        state.last_used =
-            state.last_used.max(given.last_used.and_then(|used| Timestamp::from_second(used.as_second()).ok()));
+        state.last_used = given.last_used_whole().or(state.last_used);
     }
     next
 }
@@ -244,12 +243,16 @@ pub(super) fn has_signed(state: &Retiring) -> bool {
 }
 
 /// How long mail signed with a retiring key may be under way, in seconds since it retired: what was known, or more if it
-/// was used later. It was used before now, whatever the clock of whoever wrote that down said.
+/// was used later. Evidence that has changed tells of a use between then and now, whatever the clock of whoever wrote it
+/// down said.
 fn mail_under_way(binding: &Binding, state: &Retiring, waited: u64, given: &Circumstances<'_>) -> u64 {
     // What was taken in is in `not_withdrawn_before`. Once more it would lengthen the wait for ever, were it in the future.
-    let is_news = |used: &Timestamp| state.last_used.is_none_or(|known| used.as_second() != known.as_second());
-    let last_used = given.last_used.filter(is_news);
-    let used_after = last_used.map_or(0, |last_used| span(state.since, last_used).min(waited));
+    let news = given.last_used_whole().filter(|used| state.last_used != Some(*used));
+    let used_after = news.map_or(0, |used| match state.last_used {
+        // It was written down late, or the clock was set back since the key retired: when that was, nobody can say.
+        Some(_) if used <= state.since => waited,
+        _ => span(state.since, used).min(waited),
+    });
     let known = span(state.since, state.not_withdrawn_before);
     if used_after > 0 { known.max(retirement(binding, given, used_after)) } else { known }
 }
@@ -258,6 +261,11 @@ impl Circumstances<'_> {
     /// The wall clock, in whole seconds as manifests have it.
     fn at(&self) -> Timestamp {
         Timestamp::from_second(self.now.wall.as_second()).unwrap_or(self.now.wall)
+    }
+
+    /// What evidence says, likewise.
+    fn last_used_whole(&self) -> Option<Timestamp> {
+        self.last_used.and_then(|used| Timestamp::from_second(used.as_second()).ok())
     }
 }
 

@@ -47,7 +47,7 @@ pub use error::{ProtocolError, Stranger};
 pub use frame::{FrameError, MAX_SENT_PAYLOAD};
 pub use macros::{Macros, MacrosTooLong, Stage};
 pub use negotiation::{
-    Actions, Agreement, HeaderChanges, NegotiationError, Offer, RecipientEvents, Steps, SymbolLists,
+    Actions, Agreement, ConnectReplies, HeaderChanges, NegotiationError, Offer, RecipientEvents, Steps, SymbolLists,
 };
 pub use reply::{Reply, ReplyError, ValueSpacing};
 pub use session::{Received, Session, SessionOptions};

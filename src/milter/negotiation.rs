@@ -120,6 +120,16 @@ pub enum HeaderChanges {
     AddAndChange,
 }
 
+/// Whether the filter may be done with a client when it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConnectReplies {
+    /// CONNECT is not answered, if the MTA can do without.
+    #[default]
+    Unwanted,
+    /// The filter is asked at CONNECT, so that it can accept all that the client will send.
+    Wanted,
+}
+
 /// Whether the filter looks at recipients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecipientEvents {
@@ -199,6 +209,7 @@ impl Offer {
         &self,
         changes: HeaderChanges,
         recipients: RecipientEvents,
+        connects: ConnectReplies,
         lists: Option<&SymbolLists>,
     ) -> Result<Agreement, NegotiationError> {
         if self.version < 2 {
@@ -216,10 +227,13 @@ impl Offer {
         if lists.is_some() {
             wanted = wanted | Actions::SET_SYMBOL_LISTS;
         }
-        let steps = match recipients {
+        let mut steps = match recipients {
             RecipientEvents::Unwanted => Steps::WANTED,
             RecipientEvents::Wanted => Steps::WANTED_WITH_RECIPIENTS,
         };
+        if connects == ConnectReplies::Wanted {
+            steps = Steps(steps.0 & !Steps::NO_REPLY_CONNECT.0);
+        }
         Ok(Agreement { version: self.version.min(VERSION), actions: wanted & offered, steps: steps & self.steps })
     }
 }
@@ -364,7 +378,12 @@ mod tests {
     fn agree(version: u32, actions: u32, steps: u32) -> Result<Agreement, NegotiationError> {
         let offer = Offer { version, actions: Actions(actions), steps: Steps(steps) };
         assert_eq!(Offer::parse(&offer.octets()), Ok(offer));
-        offer.accept(HeaderChanges::AddOnly, RecipientEvents::Unwanted, Some(&SymbolLists::default()))
+        offer.accept(
+            HeaderChanges::AddOnly,
+            RecipientEvents::Unwanted,
+            ConnectReplies::Unwanted,
+            Some(&SymbolLists::default()),
+        )
     }
 
     #[test]
@@ -402,7 +421,8 @@ mod tests {
     #[test]
     fn changes_and_lists_are_asked_for_only_if_wanted() {
         let offer = Offer { version: 6, actions: Actions(0x1ff), steps: Steps(0x1f_ffff) };
-        let agreement = offer.accept(HeaderChanges::AddAndChange, RecipientEvents::Wanted, None).unwrap();
+        let agreement =
+            offer.accept(HeaderChanges::AddAndChange, RecipientEvents::Wanted, ConnectReplies::Wanted, None).unwrap();
         assert_eq!(agreement.actions, Actions(0x11));
         assert!(!agreement.steps.contains(Steps::NO_RECIPIENT) && agreement.steps.contains(Steps::NO_REPLY_RECIPIENT));
         let mut out = Vec::new();

@@ -6,7 +6,9 @@ use super::command::{CommandError, CommandKind, Event};
 use super::error::{ProtocolError, Stranger};
 use super::frame::{self, FrameError, FrameReader, Located, Source};
 use super::macros::{Macros, Stage};
-use super::negotiation::{Agreement, HeaderChanges, Offer, RecipientEvents, Steps, SymbolLists};
+use super::negotiation::{
+    Actions, Agreement, ConnectReplies, HeaderChanges, Offer, RecipientEvents, Steps, SymbolLists,
+};
 use super::reply::{Reply, ReplyError, ValueSpacing};
 
 /// What a session asks of the MTA, and its limits. Cheap to clone.
@@ -18,6 +20,8 @@ pub struct SessionOptions {
     pub macro_limit: u32,
     /// Whether fields are changed and deleted, or only added. Default: only added.
     pub header_changes: HeaderChanges,
+    /// Whether the filter is asked at CONNECT. Default: it is not.
+    pub connects: ConnectReplies,
     /// Whether recipients are looked at. Default: they are not.
     pub recipients: RecipientEvents,
     /// The macros wanted; none to take what the MTA is configured to send.
@@ -26,8 +30,8 @@ pub struct SessionOptions {
 
 /// The filter's side of one connection: takes octets, gives events, knows when a reply is due.
 ///
-/// The filter is asked at [`Event::Mail`], [`Event::EndOfHeader`] and [`Event::EndOfMessage`], and must answer each
-/// with [`Session::reply`] before it goes on. All other replies the session gives by itself. Idle, it holds the macros of
+/// The filter is asked at [`Event::Mail`], [`Event::EndOfHeader`] and [`Event::EndOfMessage`], and at [`Event::Connect`] where
+/// its options want that, and must answer each with [`Session::reply`] before it goes on. All other replies the session gives by itself. Idle, it holds the macros of
 /// the connection and nothing else.
 #[derive(Debug)]
 pub struct Session {
@@ -81,6 +85,7 @@ enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
+    Connect,
     Mail,
     EndOfHeader,
     /// As EndOfHeader, but the MTA never sent it: nothing must be sent for it.
@@ -104,6 +109,7 @@ impl Default for SessionOptions {
             frame_limit: (1 << 20) + 1,
             macro_limit: 256 << 10,
             header_changes: HeaderChanges::AddOnly,
+            connects: ConnectReplies::Unwanted,
             recipients: RecipientEvents::Unwanted,
             symbol_lists: Some(Arc::new(SymbolLists::default())),
         }
@@ -187,6 +193,14 @@ impl Session {
             ValueSpacing::AsReceived
         } else {
             ValueSpacing::OneSpaceRemoved
+        }
+    }
+
+    /// What the MTA lets the filter do to a message's header.
+    pub fn header_changes(&self) -> HeaderChanges {
+        match self.agreement() {
+            Some(agreement) if agreement.actions.contains(Actions::CHANGE_HEADERS) => HeaderChanges::AddAndChange,
+            _ => HeaderChanges::AddOnly,
         }
     }
 
@@ -278,7 +292,10 @@ impl Dialogue {
             CommandKind::Connect => {
                 self.macros.command(Stage::Connect);
                 self.leave_message();
-                self.continue_unless(Steps::NO_REPLY_CONNECT, out);
+                match self.options.connects {
+                    ConnectReplies::Wanted => self.due = Due::Connect,
+                    ConnectReplies::Unwanted => self.continue_unless(Steps::NO_REPLY_CONNECT, out),
+                }
             }
             CommandKind::Helo => {
                 self.macros.command(Stage::Helo);
@@ -348,7 +365,8 @@ impl Dialogue {
             return Err(ProtocolError::NegotiatedTwice);
         }
         let lists = self.options.symbol_lists.as_deref();
-        let agreement = Offer::parse(payload)?.accept(self.options.header_changes, self.options.recipients, lists)?;
+        let SessionOptions { header_changes, recipients, connects, .. } = self.options;
+        let agreement = Offer::parse(payload)?.accept(header_changes, recipients, connects, lists)?;
         agreement.append(lists, out);
         self.agreement = Some(agreement);
         self.state = State::Connected;
@@ -407,6 +425,8 @@ impl Dialogue {
                 self.macros.forget_from(Stage::Mail);
                 self.leave_message();
             }
+            // All that the client sends: should the MTA show some of it nevertheless, it is judged.
+            (Due::Connect, _) => {}
             (_, Some(verdict)) => {
                 self.macros.forget_from(Stage::Mail);
                 self.leave_message();

@@ -33,6 +33,10 @@ pub struct Recorded {
     pub queue_id: Option<QueueId>,
     /// What was done, and why.
     pub decision: Decision,
+    /// What would have been decided, if we did not stand in the shadow of another signer.
+    pub would: Option<Decision>,
+    /// What there was no room or time for, where that is why it was deferred.
+    pub busy: Option<&'static str>,
     /// Why it was trusted, or not.
     pub origin: Origin,
     /// The client.
@@ -212,6 +216,9 @@ impl Recorded {
                 Some(from) => self.decision.reason.remedy().replace("DOMAIN", from.as_str()),
                 None => self.decision.reason.remedy().to_owned(),
             },
+            would: self.would.map(|would| would.action.as_str().to_owned()),
+            would_reason: self.would.map(|would| would.reason.code().to_owned()),
+            busy: self.busy.map(str::to_owned),
             origin: self.origin.as_str().to_owned(),
             client: Client(self.client).to_string(),
             from: self.from.as_ref().map(DomainName::to_string),
@@ -247,6 +254,8 @@ mod tests {
             at: Timestamp::from_second(1_800_000_000 + i64::try_from(number).unwrap()).unwrap(),
             queue_id: QueueId::from_octets(format!("Q{}", number % 100).as_bytes()),
             decision: Decision { action: Action::Sign, reason: Reason::Signed },
+            would: None,
+            busy: None,
             origin: Origin::ThisMachine,
             client: Peer::Local,
             from: DomainName::parse("example.com").ok(),

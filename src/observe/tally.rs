@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::dkim::comparison::{Difference, Kind};
 use crate::policy::{Action, Decision, Reason, Warning, Warnings};
 
 /// Counts decisions since the start; shared by all connections.
@@ -11,6 +12,11 @@ pub struct Tally {
     reasons: [AtomicU64; Reason::ALL.len()],
     warnings: [AtomicU64; Warning::ALL.len()],
     stale_keys: AtomicU64,
+    ignored_connections: AtomicU64,
+    compared: AtomicU64,
+    compared_same: AtomicU64,
+    differences: [AtomicU64; Kind::ALL.len()],
+    replaced: AtomicU64,
 }
 
 impl Tally {
@@ -30,6 +36,52 @@ impl Tally {
     /// Counts a message judged by keys that the store did not confirm.
     pub fn count_stale_keys(&self) {
         self.stale_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection of a client whose mail is not looked at.
+    pub fn count_ignored_connection(&self) {
+        self.ignored_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a message whose signatures were held against those of another signer; each kind once.
+    pub fn count_comparison(&self, differences: &[Difference]) {
+        self.compared.fetch_add(1, Ordering::Relaxed);
+        if differences.is_empty() {
+            self.compared_same.fetch_add(1, Ordering::Relaxed);
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| differences.iter().any(|found| found.kind() == *kind)) {
+            self.differences[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts signatures of another signer that were taken away from one message.
+    pub fn count_replaced(&self, signatures: usize) {
+        self.replaced.fetch_add(signatures as u64, Ordering::Relaxed);
+    }
+
+    /// Connections of clients whose mail is not looked at.
+    pub fn ignored_connections(&self) -> u64 {
+        self.ignored_connections.load(Ordering::Relaxed)
+    }
+
+    /// Messages whose signatures were held against those of another signer.
+    pub fn compared(&self) -> u64 {
+        self.compared.load(Ordering::Relaxed)
+    }
+
+    /// Those of them without a difference.
+    pub fn compared_same(&self) -> u64 {
+        self.compared_same.load(Ordering::Relaxed)
+    }
+
+    /// Those of them with a difference of this kind.
+    pub fn of_difference(&self, kind: Kind) -> u64 {
+        self.differences[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Signatures of another signer that were taken away.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
     }
 
     /// Messages that ended with this action.

@@ -79,6 +79,10 @@ pub enum Reason {
     SignedInPart,
     /// Signed only by the domains that a rule adds: the author's own has no active key.
     SignedByOthers,
+    /// It would have been treated otherwise, and is not, since we stand in the shadow of another signer.
+    Shadow,
+    /// A signature of the same domain and selector is there already, or one that could not be taken away.
+    SignedBefore,
     /// The client is one whose mail is not looked at.
     IgnoredPeer,
     /// The client is neither authenticated nor in a trusted network, nor is its daemon trusted.
@@ -96,6 +100,8 @@ pub enum Reason {
     NoKey,
     /// The domain has keys, none of which was ever made active.
     NoActiveKey,
+    /// A rule or its map names who signs, and the store has no active key for it.
+    NoNamedKey,
     /// The domain has active keys, none of which can be used.
     KeysUnusable,
     /// The key store does not answer, and nothing is known of the domain.
@@ -118,10 +124,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Signed,
         Self::SignedInPart,
         Self::SignedByOthers,
+        Self::Shadow,
+        Self::SignedBefore,
         Self::IgnoredPeer,
         Self::NotTrusted,
         Self::Relayed,
@@ -130,6 +138,7 @@ impl Reason {
         Self::EnvelopeMismatch,
         Self::NoKey,
         Self::NoActiveKey,
+        Self::NoNamedKey,
         Self::KeysUnusable,
         Self::StoreUnavailable,
         Self::NoFrom,
@@ -147,6 +156,8 @@ impl Reason {
             Self::Signed => "signed",
             Self::SignedInPart => "signed_in_part",
             Self::SignedByOthers => "signed_by_others",
+            Self::Shadow => "shadow",
+            Self::SignedBefore => "signed_before",
             Self::IgnoredPeer => "ignored_peer",
             Self::NotTrusted => "not_trusted",
             Self::Relayed => "relayed",
@@ -155,6 +166,7 @@ impl Reason {
             Self::EnvelopeMismatch => "envelope_mismatch",
             Self::NoKey => "no_key",
             Self::NoActiveKey => "no_active_key",
+            Self::NoNamedKey => "no_named_key",
             Self::KeysUnusable => "keys_unusable",
             Self::StoreUnavailable => "store_unavailable",
             Self::NoFrom => "no_from",
@@ -175,6 +187,13 @@ impl Reason {
             Self::SignedByOthers => {
                 "Signed only by the domains that a rule adds (`also`): the author's own has no active key."
             }
+            Self::Shadow => {
+                "It would have been treated otherwise, and is not, since we stand in the shadow of another signer: \
+                 `signing.mode` is `shadow`. `would` and `would_reason` in its line say how."
+            }
+            Self::SignedBefore => {
+                "A signature of the same domain and selector is there already, or one that could not be taken away."
+            }
             Self::IgnoredPeer => "The client is in `trust.ignore`; nothing of the message was looked at.",
             Self::NotTrusted => {
                 "The client did not log in, is in no trusted network, and neither its daemon, its name nor a macro is \
@@ -194,6 +213,7 @@ impl Reason {
             }
             Self::NoKey => "The store does not know the author's domain (nor a parent that signs for its subdomains).",
             Self::NoActiveKey => "The domain has keys, none of which is active.",
+            Self::NoNamedKey => "A rule or its map names who signs, and the store has no active key for it.",
             Self::KeysUnusable => "The domain has active keys, none of which can be used.",
             Self::StoreUnavailable => {
                 "The key store does not answer and nothing is known of the domain, or nothing was confirmed for \
@@ -207,7 +227,10 @@ impl Reason {
                 "The header is over `limits.header_bytes` or `limits.header_fields`, or the names of the fields to sign \
                  are over 32 KiB, more than an MTA takes in a signature."
             }
-            Self::Overload => "The signing queue did not take or finish the message within `limits.queue_deadline`.",
+            Self::Overload => {
+                "There was no room for the message, or its signature was not made within `limits.queue_deadline`. `busy` in \
+                 its line says which bound it was: `signing`, `client_share`, `messages`, `header_memory` or `deadline`."
+            }
             Self::SigningFailed => "A key could not make its signature.",
         }
     }
@@ -221,6 +244,12 @@ impl Reason {
             }
             Self::SignedByOthers => {
                 "If the author's domain is to sign as well: `waxseal generate DOMAIN`, publish, `waxseal activate DOMAIN`."
+            }
+            Self::Shadow => {
+                "Nothing to do. To have such mail signed here, set `signing.mode = \"sign\"`, or take its domain into `[cutover]`."
+            }
+            Self::SignedBefore => {
+                "See whether the message passes twice; if a second signature is wanted, set `signing.sign_again`."
             }
             Self::IgnoredPeer => "If this client's mail is to be looked at, take it out of `trust.ignore`.",
             Self::NotTrusted => {
@@ -242,6 +271,9 @@ impl Reason {
                 "Publish the record (`waxseal record DOMAIN`), then `waxseal activate DOMAIN`; `waxseal status DOMAIN` \
                  shows what each key waits for."
             }
+            Self::NoNamedKey => {
+                "Generate or import the key that the rule or map names, then `waxseal activate DOMAIN`; or take it out there."
+            }
             Self::KeysUnusable => "The log names the key file and what is wrong with it; `waxseal show DOMAIN`.",
             Self::StoreUnavailable => "The log names the path and the error; check the disk and the store's modes.",
             Self::NoFrom | Self::SeveralFrom | Self::UnparsableFrom => {
@@ -252,8 +284,8 @@ impl Reason {
                 "Raise `limits.header_bytes` or `limits.header_fields`, if such mail is legitimate."
             }
             Self::Overload => {
-                "More is offered than the machine can sign: add cores, or use Ed25519 or RSA-2048 rather than RSA-4096 \
-                 keys."
+                "As docs/overload.md says for each: mostly add cores, or use Ed25519 or RSA-2048 rather than \
+                 RSA-4096 keys."
             }
             Self::SigningFailed => "The log has the key and the cause.",
         }
@@ -283,7 +315,9 @@ impl Decision {
     pub fn of(reason: Reason, on_failure: OnFailure, on_unsignable: OnUnsignable) -> Self {
         let action = match reason {
             Reason::Signed | Reason::SignedInPart | Reason::SignedByOthers => Action::Sign,
-            Reason::IgnoredPeer
+            Reason::Shadow
+            | Reason::SignedBefore
+            | Reason::IgnoredPeer
             | Reason::NotTrusted
             | Reason::Relayed
             | Reason::RuleNever
@@ -291,10 +325,12 @@ impl Decision {
             | Reason::EnvelopeMismatch
             | Reason::NoKey
             | Reason::NoActiveKey => Action::Pass,
-            Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed => match on_failure {
-                OnFailure::Defer => Action::Defer,
-                OnFailure::AcceptUnsigned => Action::Pass,
-            },
+            Reason::NoNamedKey | Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed => {
+                match on_failure {
+                    OnFailure::Defer => Action::Defer,
+                    OnFailure::AcceptUnsigned => Action::Pass,
+                }
+            }
             Reason::Overload => Action::Defer,
             Reason::NoFrom
             | Reason::SeveralFrom
@@ -330,7 +366,11 @@ mod tests {
             let decision = Decision::of(reason, OnFailure::Defer, OnUnsignable::Refuse);
             let can_be_mended = matches!(
                 reason,
-                Reason::KeysUnusable | Reason::StoreUnavailable | Reason::SigningFailed | Reason::Overload
+                Reason::NoNamedKey
+                    | Reason::KeysUnusable
+                    | Reason::StoreUnavailable
+                    | Reason::SigningFailed
+                    | Reason::Overload
             );
             assert_eq!(decision.action == Action::Defer, can_be_mended, "{reason}");
         }
@@ -339,6 +379,8 @@ mod tests {
     #[test]
     fn what_is_not_ours_passes_whatever_is_configured() {
         for reason in [
+            Reason::Shadow,
+            Reason::SignedBefore,
             Reason::IgnoredPeer,
             Reason::NotTrusted,
             Reason::Relayed,

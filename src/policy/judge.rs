@@ -6,6 +6,7 @@
 //! ```
 
 use super::author::Author;
+use super::cutover::Cutover;
 use super::decision::{OnRelayed, Reason};
 use super::index::PatternIndex;
 use super::login::{EnvelopeMatch, LoginBinding};
@@ -30,6 +31,7 @@ pub struct Policy {
     authors: PatternIndex,
     recipients: PatternIndex,
     logins: Table,
+    cutover: Option<Cutover>,
 }
 
 /// What is known of a message at the end of its header.
@@ -101,7 +103,18 @@ impl Policy {
         recipients: PatternIndex,
         logins: Table,
     ) -> Self {
-        Self { trust, rules, authors, recipients, logins }
+        Self { trust, rules, authors, recipients, logins, cutover: None }
+    }
+
+    /// The same with a cut-over.
+    #[must_use]
+    pub fn with_cutover(self, cutover: Cutover) -> Self {
+        Self { cutover: Some(cutover), ..self }
+    }
+
+    /// Whose mail we sign in the shadow of another signer; none where nothing is cut over.
+    pub fn cutover(&self) -> Option<&Cutover> {
+        self.cutover.as_ref()
     }
 
     /// Who is trusted.

@@ -15,6 +15,7 @@
 
 mod author;
 mod compile;
+mod cutover;
 mod decision;
 mod fragile;
 mod glob;
@@ -32,6 +33,7 @@ mod trust;
 mod warning;
 
 pub use author::{Author, signing_parents};
+pub use cutover::{Cutover, CutoverSettings, Share, ShareError, SigningMode};
 pub use decision::{Action, Decision, OnFailure, OnRelayed, OnUnsignable, Reason};
 pub use fragile::{Announced, FragileBody, Mta, fragile_header, is_signed_by};
 pub use judge::{Decider, Facts, Header, Judgement, Policy, Recipients};

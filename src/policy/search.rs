@@ -42,6 +42,8 @@ pub enum Found<K> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     author: DomainName,
+    /// Whether a rule or its map says who signs in the author's stead.
+    is_named: bool,
     wanted: VecDeque<Wanted>,
 }
 
@@ -91,19 +93,20 @@ impl Search {
     /// A search for the author's domain, or those that sign `instead`, and for those that sign as well.
     pub(super) fn new(author: DomainName, instead: Vec<Signer>, also: Vec<Signer>) -> Self {
         let mut wanted = VecDeque::new();
+        let is_named = !instead.is_empty();
         if instead.is_empty() {
             let signer = Signer { domain: author.clone(), selector: None };
             wanted.push_back(Wanted { role: Role::Author, signer });
         }
         wanted.extend(instead.into_iter().map(|signer| Wanted { role: Role::Rule, signer }));
         wanted.extend(also.into_iter().map(|signer| Wanted { role: Role::Also, signer }));
-        Self { author, wanted }
+        Self { author, is_named, wanted }
     }
 
     /// A search for the keys of one domain, whoever the author is.
     pub fn of_domain(domain: DomainName) -> Self {
         let signer = Signer { domain: domain.clone(), selector: None };
-        Self::new(domain, vec![signer], Vec::new())
+        Self { is_named: false, ..Self::new(domain, vec![signer], Vec::new()) }
     }
 
     /// Begins it.
@@ -217,6 +220,9 @@ impl<K: SigningKeys> Hunt<K> {
                 return Err(Reason::KeysUnusable);
             }
         }
+        if self.search.is_named {
+            return Err(Reason::NoNamedKey);
+        }
         Err(if lacks(false, Presence::NotActive) { Reason::NoActiveKey } else { Reason::NoKey })
     }
 }
@@ -316,7 +322,8 @@ mod tests {
         assert_eq!(sought("x.test", &instead, &[], &store).unwrap(), "signed_in_part a.example b.example/s2 0");
         assert_eq!(sought("x.test", &instead, &[], &store[..1]).unwrap(), "signed_in_part a.example 0");
         assert_eq!(sought("x.test", &instead, &[], &[("b.example", Unavailable)]), Err(Reason::StoreUnavailable));
-        assert_eq!(sought("x.test", &instead, &[], &[]), Err(Reason::NoKey));
+        assert_eq!(sought("x.test", &instead, &[], &[]), Err(Reason::NoNamedKey));
+        assert_eq!(sought("x.test", &instead, &[], &[("a.example", NotActive)]), Err(Reason::NoNamedKey));
     }
 
     #[test]

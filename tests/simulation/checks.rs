@@ -124,14 +124,11 @@ impl World {
             }
             let name = binding.selector.record_name(&self.domain);
             let bound = self.bound.get(&binding.selector);
+            let is_ours = |text: &str| bound.is_some_and(|bound| bound.is_ours(text));
             let is_there = self.zone.stands_for(&name, self.now) > MINUTE
-                && self
-                    .zone
-                    .at_primary(&name)
-                    .iter()
-                    .any(|record| bound.is_some_and(|bound| bound.is_ours(&record.text)));
+                && self.zone.at_primary(&name).iter().any(|record| is_ours(&record.text));
             if actor == Actor::Machine && is_there {
-                if self.zone.has_lied(&name) {
+                if self.zone.has_lied(&name) || !self.zone.is_shown(&name, self.now, is_ours) {
                     self.tally.left_behind += 1;
                 } else {
                     self.violate(&format!("the record of {} is left behind", binding.selector));

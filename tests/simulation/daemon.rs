@@ -136,9 +136,10 @@ impl Daemon {
         }
     }
 
-    /// What it has written down.
-    pub(crate) fn evidence(&mut self, now: Moment) -> &BTreeMap<KeyId, Timestamp> {
+    /// What it has written down. Nothing of it is later than its clock, which was set back then.
+    pub(crate) fn evidence(&mut self, now: Moment, wall: Timestamp) -> &BTreeMap<KeyId, Timestamp> {
         self.write(now);
+        self.written.values_mut().for_each(|last| *last = wall.min(*last));
         &self.written
     }
 

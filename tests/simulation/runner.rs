@@ -82,8 +82,9 @@ impl World {
         if self.guard == Some(Guard::Evidence) || !self.writes_evidence {
             return evidence;
         }
+        let wall = self.clock.wall(self.now);
         for daemon in &mut self.daemons {
-            for (key, at) in daemon.evidence(self.now) {
+            for (key, at) in daemon.evidence(self.now, wall) {
                 let last = evidence.last_used.entry(*key).or_insert(*at);
                 *last = (*last).max(*at);
             }

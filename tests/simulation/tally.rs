@@ -116,7 +116,7 @@ impl fmt::Display for Tally {
             f,
             "rotations {}, crashes {}, faults {}, operations {}, runs {}, effects {}, overtaken {}, messages {} \
              (deferred {}), signatures verified {}, lost to servers {}, to compromise {} (predicted {}, signed after {}), to hurry {}, records \
-             left behind by lies {}, violations: {}",
+             left behind unseen {}, violations: {}",
             self.rotations,
             self.crashes,
             self.faults,

@@ -251,6 +251,11 @@ impl World {
         }
     }
 
+    /// Lets so much time pass, or until enough has gone wrong.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        self.until(u64::MAX, self.now + span);
+    }
+
     /// The domain leaves, and nothing of it is left.
     fn leave(&mut self) {
         self.offboard();

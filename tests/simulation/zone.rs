@@ -350,6 +350,19 @@ impl Zone {
         self.names.get(name).and_then(|changes| changes.last()).map_or(Duration::ZERO, |change| now - change.at)
     }
 
+    /// Whether a server that answers has a record, and nobody else's beside it, since longer than a run takes.
+    pub(crate) fn is_shown(&mut self, name: &str, now: Moment, is_ours: impl Fn(&str) -> bool) -> bool {
+        (0..self.servers.len()).any(|server| {
+            self.advance(server, now);
+            let version = self.servers[server].version;
+            let change = self.names.get(name).and_then(|of_name| of_name.iter().rev().find(|at| at.version <= version));
+            let is_shown = |change: &Change| {
+                now - change.at > MINUTE && matches!(&change.records[..], [only] if is_ours(&only.text))
+            };
+            self.is_up(server) && change.is_some_and(is_shown)
+        })
+    }
+
     /// Whether a server answers at all.
     pub(crate) fn is_up(&self, server: usize) -> bool {
         self.servers[server].outage.is_none()

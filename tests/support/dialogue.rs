@@ -42,7 +42,7 @@ pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
 /// How the daemon left a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Accepted, with these fields to insert at the top, in the order of the frames.
+    /// Accepted, with these fields to insert at the top, or to delete (`delete NAME INDEX`), in the order of the frames.
     Signed(Vec<String>),
     Passed,
     /// A temporary failure, with its text.
@@ -205,6 +205,13 @@ impl Dialogue {
                     let field: Vec<&[u8]> = payload[4..].split(|&octet| octet == 0).collect();
                     let [name, value, b""] = field[..] else { panic!("malformed insertion") };
                     inserted.push(format!("{}:{}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+                }
+                b'm' => {
+                    let index = u32::from_be_bytes(payload[..4].try_into().unwrap());
+                    let [name, b"", b""] = payload[4..].split(|&octet| octet == 0).collect::<Vec<_>>()[..] else {
+                        panic!("no deletion")
+                    };
+                    inserted.push(format!("delete {} {index}", String::from_utf8_lossy(name)));
                 }
                 b'p' => {}
                 _ => return Some(verdict(reply, &payload, inserted)),

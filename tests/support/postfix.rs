@@ -115,6 +115,13 @@ impl Postfix {
         assert!(sendmail.wait().unwrap().success(), "sendmail failed:\n{}", self.log());
     }
 
+    /// Has what was submitted locally and the deferred queue looked at again now.
+    pub(crate) fn try_again(&self) {
+        let etc = self.scratch.join("etc");
+        tools::run(Command::new("/usr/sbin/postkick").arg("-c").arg(&etc).args(["public", "pickup", "W"]));
+        tools::run(Command::new("/usr/sbin/postqueue").arg("-c").arg(&etc).arg("-f"));
+    }
+
     /// All Postfix has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.scratch.join("maillog")).unwrap_or_default()

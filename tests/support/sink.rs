@@ -41,7 +41,12 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn start(options: SinkOptions) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::start_at(0, options)
+    }
+
+    /// On that port of loopback; 0 for a free one.
+    pub(crate) fn start_at(port: u16, options: SinkOptions) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let messages = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));

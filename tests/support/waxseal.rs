@@ -38,6 +38,18 @@ pub(crate) struct LogLine {
     #[serde(default)]
     pub(crate) a: String,
     #[serde(default)]
+    pub(crate) mode: String,
+    #[serde(default)]
+    pub(crate) would: String,
+    #[serde(default)]
+    pub(crate) would_reason: String,
+    #[serde(default)]
+    pub(crate) differences: String,
+    #[serde(default)]
+    pub(crate) explained: String,
+    #[serde(default)]
+    pub(crate) replaced: u64,
+    #[serde(default)]
     pub(crate) bytes: u64,
 }
 
@@ -50,8 +62,13 @@ struct Record {
 impl Installation {
     /// Makes one in `scratch`, with `waxseal init` and `waxseal activate`.
     pub(crate) fn new(scratch: &Scratch) -> Self {
+        Self::with_keys(scratch, &[])
+    }
+
+    /// The same with keys as these arguments of `waxseal init` say.
+    pub(crate) fn with_keys(scratch: &Scratch, arguments: &[&str]) -> Self {
         let folder = scratch.join("waxseal");
-        tools::run(cli().arg("init").arg("--dir").arg(&folder).arg("--yes").args(DOMAINS));
+        tools::run(cli().arg("init").arg("--dir").arg(&folder).arg("--yes").args(arguments).args(DOMAINS));
         let mut installation = Self { folder, records: String::new() };
         tools::run(installation.command("activate").arg("--yes").args(DOMAINS));
         let printed = tools::run(installation.command("record").args(DOMAINS).args(["--format", "json"]));
@@ -111,13 +128,18 @@ impl Installation {
 
     /// The same with more settings.
     pub(crate) fn start_listening(&self, scratch: &Scratch, settings: &str) -> Daemon {
+        self.start_by(&[], scratch, settings)
+    }
+
+    /// The same, by a program with arguments that becomes the daemon, such as `env` or `prlimit`.
+    pub(crate) fn start_by(&self, program: &[&str], scratch: &Scratch, settings: &str) -> Daemon {
         let socket = scratch.join("milter.sock");
         let listener = format!("[[listener]]\nsocket = \"unix:{}\"\nmode = \"0666\"\n", socket.display());
         self.configure(&format!("{listener}{settings}"));
-        let mut server = Server::start(
-            Command::new(env!("CARGO_BIN_EXE_waxseald")).arg("--config").arg(self.configuration()),
-            &scratch.join("waxseald.log"),
-        );
+        let words = [program, &[env!("CARGO_BIN_EXE_waxseald")]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("--config").arg(self.configuration());
+        let mut server = Server::start(&mut command, &scratch.join("waxseald.log"));
         server.wait_until("waxseald to listen", || socket.exists());
         Daemon { server, socket, listener }
     }
@@ -138,6 +160,12 @@ impl Daemon {
     /// The `[[listener]]` it was started with, for configurations that replace the first.
     pub(crate) fn listener(&self) -> &str {
         &self.listener
+    }
+
+    /// A daemon that was started otherwise, to be looked at as one of these.
+    pub(crate) fn of(server: Server, socket: &Path) -> Self {
+        let listener = format!("[[listener]]\nsocket = \"unix:{}\"\nmode = \"0666\"\n", socket.display());
+        Self { server, socket: socket.to_owned(), listener }
     }
 
     /// The lines about messages so far.

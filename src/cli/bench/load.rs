@@ -80,6 +80,12 @@ pub(super) struct Tally {
     pub(super) end_of_message: Latencies,
     /// From MAIL, or from when it was due, to the final reply.
     pub(super) whole_message: Latencies,
+    /// The same of messages that were signed.
+    pub(super) signed_message: Latencies,
+    /// The same of messages that were deferred.
+    pub(super) deferred_message: Latencies,
+    /// How much later than they were due we began messages.
+    pub(super) late: Latencies,
     /// The first thing that went wrong.
     pub(super) first_problem: Option<String>,
     /// What the first message that was deferred or refused was told.
@@ -91,6 +97,8 @@ pub(super) struct Tally {
 pub(super) struct LoadResult {
     pub(super) tally: Tally,
     pub(super) elapsed: Duration,
+    /// From the beginning to the last message's.
+    pub(super) offered_within: Duration,
 }
 
 /// What all threads share.
@@ -112,10 +120,10 @@ struct Gate {
 }
 
 /// One connection to the milter.
-struct Connection {
-    socket: Socket,
-    mta: Mta,
-    out: Vec<u8>,
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    pub(super) mta: Mta,
+    pub(super) out: Vec<u8>,
     input: Vec<u8>,
     write_size: usize,
     delivered: u64,
@@ -123,7 +131,7 @@ struct Connection {
 
 /// Why a message or a connection was lost.
 #[derive(Debug, thiserror::Error)]
-enum LoadError {
+pub(super) enum LoadError {
     #[error("the connection broke")]
     Io(#[from] io::Error),
     #[error("the milter closed the connection")]
@@ -151,7 +159,7 @@ pub(super) fn run(load: &Load, clock: Clock, progress: &dyn Fn(u64)) -> anyhow::
         .quit();
 
     let running = AtomicU32::new(load.connections);
-    let mut all = Work { tally: Tally::empty(), last_answer: None };
+    let mut all = Work { tally: Tally::empty(), last_answer: None, last_begun: shared.start };
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let mut threads = Vec::new();
         for _ in 0..load.connections {
@@ -175,19 +183,20 @@ pub(super) fn run(load: &Load, clock: Clock, progress: &dyn Fn(u64)) -> anyhow::
         Ok(())
     })?;
     let elapsed = all.last_answer.unwrap_or_else(|| clock.monotonic()).duration_since(shared.start);
-    Ok(LoadResult { tally: all.tally, elapsed })
+    Ok(LoadResult { tally: all.tally, elapsed, offered_within: all.last_begun.duration_since(shared.start) })
 }
 
 /// A thread's tally, and when it was done.
 struct Work {
     tally: Tally,
     last_answer: Option<Instant>,
+    last_begun: Instant,
 }
 
 impl Shared<'_> {
     /// One connection's share of the load.
     fn work(&self) -> Work {
-        let mut work = Work { tally: Tally::empty(), last_answer: None };
+        let mut work = Work { tally: Tally::empty(), last_answer: None, last_begun: self.start };
         let mut message = self.load.sample.message();
         let mut connection = None;
         let mut failures = 0;
@@ -198,6 +207,8 @@ impl Shared<'_> {
                 break;
             }
             let begun = self.wait_until_due(number);
+            work.last_begun = self.clock.monotonic();
+            work.tally.late.record(work.last_begun.saturating_duration_since(begun));
             set_author(&mut message, &self.load.senders[(number % self.load.senders.len() as u64) as usize]);
             match self.play(&mut connection, &message, number, begun, &mut at_gate, &mut work.tally) {
                 Ok(()) => failures = 0,
@@ -249,12 +260,7 @@ impl Shared<'_> {
             None => slot.insert(Connection::open(self.load)?),
         };
         let sender = &self.load.senders[(number % self.load.senders.len() as u64) as usize];
-        let envelope = Envelope {
-            sender: format!("<{sender}>").into_bytes(),
-            recipients: vec![b"<someone@example.net>".into()],
-            queue_id: format!("4XYZ{number:08X}").into_bytes(),
-        };
-        connection.mta.set_macro("{mail_addr}", sender.as_bytes());
+        let envelope = connection.envelope(sender, number);
         let mut delivery = Delivery::new();
         let mut signatures = 0;
         let mut ended = None;
@@ -279,8 +285,7 @@ impl Shared<'_> {
                     if let Some(ended) = ended {
                         tally.end_of_message.record(now.duration_since(ended));
                     }
-                    tally.whole_message.record(now.saturating_duration_since(begun));
-                    tally.count(outcome, signatures);
+                    tally.count(outcome, signatures, now.saturating_duration_since(begun));
                     connection.delivered += 1;
                     // Postfix says so after every message; it goes with the next write.
                     connection.mta.abort(&mut connection.out);
@@ -293,7 +298,7 @@ impl Shared<'_> {
 
 impl Connection {
     /// Connects, negotiates and announces an SMTP client.
-    fn open(load: &Load) -> Result<Self, LoadError> {
+    pub(super) fn open(load: &Load) -> Result<Self, LoadError> {
         let mut connection = Self {
             socket: load.target.connect(load.timeout)?,
             mta: Mta::new(Offer::POSTFIX),
@@ -313,6 +318,16 @@ impl Connection {
         }
         connection.introduce(load)?;
         Ok(connection)
+    }
+
+    /// Who sends message `number` to whom.
+    pub(super) fn envelope(&mut self, sender: &str, number: u64) -> Envelope {
+        self.mta.set_macro("{mail_addr}", sender.as_bytes());
+        Envelope {
+            sender: format!("<{sender}>").into_bytes(),
+            recipients: vec![b"<someone@example.net>".into()],
+            queue_id: format!("4XYZ{number:08X}").into_bytes(),
+        }
     }
 
     /// CONNECT and HELO.
@@ -352,7 +367,7 @@ impl Connection {
     }
 
     /// Reads answers up to a final one; counts signatures.
-    fn answers(&mut self, delivery: &mut Delivery, signatures: &mut u32) -> Result<(), LoadError> {
+    pub(super) fn answers(&mut self, delivery: &mut Delivery, signatures: &mut u32) -> Result<(), LoadError> {
         loop {
             let mut taken = 0;
             let mut is_final = false;
@@ -389,7 +404,7 @@ impl Connection {
     }
 
     /// Sends the first `length` octets of what was written.
-    fn flush(&mut self, length: usize) -> Result<(), LoadError> {
+    pub(super) fn flush(&mut self, length: usize) -> Result<(), LoadError> {
         for piece in self.out[..length].chunks(self.write_size) {
             (&self.socket).write_all(piece)?;
         }
@@ -402,31 +417,6 @@ impl Connection {
         self.mta.abort(&mut self.out);
         self.mta.quit(&mut self.out);
         let _ = self.flush(self.out.len());
-    }
-}
-
-/// Connections as they stand most of the time: greeted and silent.
-pub(super) struct IdleConnections {
-    _sockets: Vec<Socket>,
-}
-
-impl IdleConnections {
-    pub(super) fn open(load: &Load, count: u32, progress: &dyn Fn(u64)) -> anyhow::Result<Self> {
-        let mut sockets = Vec::with_capacity(count as usize);
-        for number in 1..=count {
-            let opened = Connection::open(load).and_then(|mut connection| {
-                connection.flush(connection.out.len())?;
-                Ok(connection)
-            });
-            let connection = opened
-                .map_err(anyhow::Error::from)
-                .with_context(|| format!("cannot open idle connection {number} of {count}"))?;
-            sockets.push(connection.socket);
-            if number % 64 == 0 {
-                progress(u64::from(number));
-            }
-        }
-        Ok(Self { _sockets: sockets })
     }
 }
 
@@ -459,18 +449,26 @@ impl Tally {
             lost: 0,
             end_of_message: Latencies::new(),
             whole_message: Latencies::new(),
+            signed_message: Latencies::new(),
+            deferred_message: Latencies::new(),
+            late: Latencies::new(),
             first_problem: None,
             first_reply: None,
         }
     }
 
-    fn count(&mut self, outcome: Outcome, signatures: u32) {
+    fn count(&mut self, outcome: Outcome, signatures: u32, took: Duration) {
+        self.whole_message.record(took);
         match outcome {
-            Outcome::Accepted if signatures > 0 => self.signed += 1,
+            Outcome::Accepted if signatures > 0 => {
+                self.signed += 1;
+                self.signed_message.record(took);
+            }
             Outcome::Accepted => self.unsigned += 1,
             Outcome::Discarded => self.discarded += 1,
             Outcome::Deferred(text) => {
                 self.deferred += 1;
+                self.deferred_message.record(took);
                 self.first_reply.get_or_insert_with(|| String::from_utf8_lossy(&text).into_owned());
             }
             Outcome::Refused(text) => {
@@ -492,9 +490,13 @@ impl Work {
         all.lost += one.lost;
         all.end_of_message.add(&one.end_of_message);
         all.whole_message.add(&one.whole_message);
+        all.signed_message.add(&one.signed_message);
+        all.deferred_message.add(&one.deferred_message);
+        all.late.add(&one.late);
         all.first_problem = all.first_problem.take().or(one.first_problem);
         all.first_reply = all.first_reply.take().or(one.first_reply);
         self.last_answer = self.last_answer.max(other.last_answer);
+        self.last_begun = self.last_begun.max(other.last_begun);
     }
 }
 

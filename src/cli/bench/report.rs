@@ -17,6 +17,9 @@ pub(super) struct Report {
     body_octets: usize,
     elapsed_seconds: f64,
     messages_per_second: f64,
+    /// Messages begun a second, answered or not.
+    offered_per_second: f64,
+    signed_per_second: f64,
     signed: u64,
     unsigned: u64,
     deferred: u64,
@@ -26,6 +29,12 @@ pub(super) struct Report {
     pub(super) lost: u64,
     end_of_message: Option<Percentiles>,
     whole_message: Option<Percentiles>,
+    signed_message: Option<Percentiles>,
+    deferred_message: Option<Percentiles>,
+    /// How much later than they were due messages were begun: what the load tool itself, or too few connections, added to the
+    /// others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late: Option<Percentiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<ProcessCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +84,8 @@ impl Report {
             body_octets: load.sample.body_size(),
             elapsed_seconds: elapsed,
             messages_per_second: answered as f64 / elapsed.max(1e-9),
+            offered_per_second: load.messages as f64 / result.offered_within.as_secs_f64().max(1e-9),
+            signed_per_second: tally.signed as f64 / elapsed.max(1e-9),
             signed: tally.signed,
             unsigned: tally.unsigned,
             deferred: tally.deferred,
@@ -83,6 +94,9 @@ impl Report {
             lost: load.messages.saturating_sub(answered),
             end_of_message: Percentiles::of(&tally.end_of_message),
             whole_message: Percentiles::of(&tally.whole_message),
+            signed_message: Percentiles::of(&tally.signed_message),
+            deferred_message: Percentiles::of(&tally.deferred_message),
+            late: load.rate.and_then(|_| Percentiles::of(&tally.late)),
             process: usage.map(|usage| ProcessCost {
                 cpu_microseconds_per_message: microseconds(usage.cpu) / answered.max(1) as f64,
                 resident_peak_above_before: usage.resident_peak.saturating_sub(usage.resident_before),
@@ -119,6 +133,16 @@ impl Report {
         )?;
         write_percentiles(out, "end of message", self.end_of_message.as_ref())?;
         write_percentiles(out, "whole message", self.whole_message.as_ref())?;
+        if self.late.is_some() {
+            writeln!(
+                out,
+                "rates             {:.0} a second offered, {:.0} signed",
+                self.offered_per_second, self.signed_per_second
+            )?;
+            write_percentiles(out, "signed", self.signed_message.as_ref())?;
+            write_percentiles(out, "deferred", self.deferred_message.as_ref())?;
+            write_percentiles(out, "begun late", self.late.as_ref())?;
+        }
         if let Some(cost) = &self.process {
             let source = match cost.usage.cpu_source {
                 CpuSource::Schedstat => "schedstat of its threads, to the nanosecond",

@@ -122,6 +122,23 @@ fn held_messages_are_all_there_before_the_first_ends() {
 }
 
 #[test]
+fn stalled_connections_stop_somewhere_in_a_message_and_hinder_nobody() {
+    let more = ["--messages", "30", "--stall", "40", "--size", "300"];
+    let (code, report) = with_filter(Filter::Signs, &more);
+    assert_eq!((code, &report["signed"], &report["lost"]), (Exit::Clean, &30.into(), &0.into()));
+}
+
+#[test]
+fn what_was_offered_and_signed_is_told_by_rate() {
+    let (code, report) = with_filter(Filter::Defers, &["--rate", "40", "--duration", "1", "--auth", "anna"]);
+    assert_eq!((code, &report["deferred"], &report["messages"]), (Exit::Clean, &40.into(), &40.into()));
+    assert_eq!((&report["signed_per_second"], &report["signed_message"]), (&0.0.into(), &serde_json::Value::Null));
+    assert!(report["offered_per_second"].as_f64().unwrap() > 0.0);
+    assert!(report["deferred_message"]["p99"].as_f64().unwrap() > 0.0);
+    assert!(report["late"]["p50"].as_f64().is_some());
+}
+
+#[test]
 fn a_rate_is_kept() {
     let (_, report) = with_filter(Filter::Signs, &["--messages", "20", "--rate", "100"]);
     let elapsed = report["elapsed_seconds"].as_f64().unwrap();

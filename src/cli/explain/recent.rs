@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 
-use super::text::write_advice;
+use super::text::{write_advice, write_would};
 use super::undetermined;
 use crate::cli::Exit;
 use crate::cli::asking::ask;
@@ -58,6 +58,10 @@ fn write_message(message: &RecentMessage, out: &mut dyn Write) -> io::Result<()>
     match message.time {
         Some(time) => writeln!(out, "  {FAINT}{time:.3}{FAINT:#}")?,
         None => writeln!(out)?,
+    }
+    write_would(message.would.as_deref(), message.would_reason.as_deref(), out)?;
+    if let Some(busy) = &message.busy {
+        writeln!(out, "  busy: {}", line(busy))?;
     }
     if message.reason != "signed" {
         write_advice(&message.means, &message.remedy, out)?;

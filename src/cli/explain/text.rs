@@ -30,7 +30,8 @@ pub(super) fn write(explanation: &Explanation, asked: &Asked, out: &mut dyn Writ
     for (number, signature) in explanation.signatures.iter().enumerate() {
         if number == 0 {
             let plural = if explanation.signatures.len() == 1 { "Signature" } else { "Signatures, the topmost first" };
-            writeln!(out, "\n{STRONG}{plural}{STRONG:#}")?;
+            let not = if explanation.is_signed() { "" } else { " (not inserted)" };
+            writeln!(out, "\n{STRONG}{plural}{STRONG:#}{not}")?;
         }
         // Of several keys of a domain, all but the key is the same.
         let same = number.checked_sub(1).is_some_and(|before| is_alike(&explanation.signatures[before], signature));
@@ -55,10 +56,22 @@ fn write_verdict(explanation: &Explanation, out: &mut dyn Write) -> io::Result<(
     };
     let author = explanation.author.as_deref().unwrap_or("the message");
     writeln!(out, "{STRONG}{}{STRONG:#} {style}{}{style:#}: {}", line(author), line(words), line(&explanation.reason))?;
+    write_would(explanation.would.as_deref(), explanation.would_reason.as_deref(), out)?;
     if explanation.reason != "signed" {
         write_advice(&explanation.means, &explanation.remedy, out)?;
     }
     Ok(())
+}
+
+/// What would be done without the other signer in whose shadow we stand.
+pub(super) fn write_would(would: Option<&str>, reason: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    let Some(would) = would else { return Ok(()) };
+    writeln!(
+        out,
+        "  In the shadow of another signer; without it: {} ({})",
+        line(would),
+        line(reason.unwrap_or("unknown"))
+    )
 }
 
 /// What a reason means and what to change, below the verdict.

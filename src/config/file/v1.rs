@@ -20,7 +20,7 @@ use crate::manifest::SelectorTemplate;
 use crate::names::DomainName;
 use crate::policy::{
     AddressPattern, EnvelopeMatch, HostPattern, Identity, LoginBinding, MacroCondition, OnFailure, OnUnsignable,
-    PeerPattern, Signer,
+    PeerPattern, Share, Signer, SigningMode,
 };
 
 /// The whole file.
@@ -39,6 +39,7 @@ pub struct Spec {
     pub login: Option<BTreeMap<String, Login>>,
     pub rule: Option<Vec<Rule>>,
     pub signing: Option<Signing>,
+    pub cutover: Option<Cutover>,
     #[schemars(with = "Option<BTreeMap<String, Domain>>")]
     pub domain: Option<BTreeMap<DomainName, Domain>>,
     pub limits: Option<Limits>,
@@ -100,6 +101,12 @@ pub struct Daemon {
     /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
     /// written whole each time. A change needs a restart.
     pub evidence_interval: Option<Period>,
+    /// A Unix socket, relative to the directory of this file, at which a daemon that is started while this one runs takes over its
+    /// listening sockets; this one then keeps its connections until they end, or `timeouts.drain`. For upgrades without a gap where
+    /// no socket unit of systemd holds the sockets. Only the daemon's own user and root can ask. Unset: nobody can. A change needs
+    /// a restart.
+    #[schemars(example = &"/run/waxseal/hand-over.sock")]
+    pub hand_over: Option<PathBuf>,
 }
 
 /// Where `waxseal explain --live`, `waxseal explain --queue-id` and `waxseal status --recorder` ask the daemon. What is asked
@@ -282,6 +289,13 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signing {
+    /// `sign`, or `shadow`: signatures are made, compared with those of a signer that stands before us in the MTA, counted and
+    /// logged, and none is inserted, save for what `[cutover]` takes; no message is deferred or refused either.
+    /// docs/cut-over.md has the steps. Sign: that is what Waxseal is for.
+    pub mode: Option<SigningMode>,
+    /// Whether a message that carries a valid signature of the same domain and selector gets another. Off: verifiers gain
+    /// nothing by a second, and a message that passes twice is the usual reason.
+    pub sign_again: Option<bool>,
     /// c= (RFC 6376, section 3.4): header, then body. Relaxed for both survives what MTAs do to white space.
     pub canonicalization: Option<CanonicalizationPair>,
     /// Whether domains sign mail from subdomains that have no keys of their own, up to the registrable domain; the setting of
@@ -310,6 +324,25 @@ pub struct Signing {
     /// When a message cannot be signed whatever the keys are (no From, several author domains, a header over
     /// its bounds): `pass` it unsigned, or `refuse` it with 550. Pass: signing does not make mail policy unless told to.
     pub on_unsignable: Option<OnUnsignable>,
+}
+
+/// Whose mail Waxseal signs while `mode` of `[signing]` is `shadow`: it takes away the signature that the signer before it
+/// made for the same domain, and inserts its own. All other mail stays as that signer left it. Without this section nothing
+/// is taken. docs/cut-over.md has the steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cutover {
+    /// The share of the author domains (From) that is taken, from `0%` to `100%`, by a hash of the name: the same domains
+    /// always, and all machines agree. A share that grows keeps those it has. `0%`: write it down, and raise it step by step.
+    #[schemars(example = &"50%")]
+    pub share: Option<Share>,
+    /// Author domains that are taken whatever the share is: `example.com`, `*.example.com` for all below. None.
+    #[schemars(example = ["example.com"])]
+    pub domains: Option<Vec<AddressPattern>>,
+    /// Files with more of them, relative to the directory of this file, one on each line; `$include` and comments as in other
+    /// maps. Reread when they change. None.
+    #[schemars(example = ["cut-over.map"])]
+    pub domain_maps: Option<Vec<PathBuf>>,
 }
 
 /// Settings of one signing domain, in `[domain."example.com"]`. A domain needs no such table to be signed: having keys is
@@ -363,6 +396,14 @@ pub struct Limits {
     /// is 40 MB, and more than the processes of any one MTA. The unit's `LimitNOFILE=` must be higher.
     /// A change needs a restart.
     pub connections: Option<Count>,
+    /// Messages of ours in progress, from MAIL to their answer; beyond it new ones are answered 451 "busy" at MAIL, and beyond
+    /// half of it those of clients that have their share. Half of `connections`, so that mail that is not ours always finds
+    /// one.
+    pub messages: Option<Count>,
+    /// Memory for the headers of all messages in progress, in octets of header. New messages of ours are deferred when three
+    /// quarters of it are taken, and one whose own header finds no room at its end of header. The default has 25 KB for each of
+    /// 5,000 messages, several times what headers have.
+    pub header_memory: Option<Size>,
     /// Octets of one message's header; what exceeds it cannot be signed (`on_unsignable`). Sendmail allows 32 KiB in
     /// all, Postfix 100 KiB for one field; 256 KiB holds both and keeps 1,000 hostile messages at 256 MB.
     pub header_bytes: Option<Size>,
@@ -371,11 +412,13 @@ pub struct Limits {
     /// Octets of one milter frame, at least 64 KiB. MTAs send 64 KiB at most, or 1 MiB where both sides agree to; a longer
     /// one is not the milter protocol, and its connection is closed.
     pub frame: Option<Size>,
-    /// Messages waiting for a signing thread. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a third of a
-    /// second's work for one core. A change needs a restart.
+    /// Messages waiting for a signing thread, or about to. A core makes some 3,000 RSA-2048 signatures a second, so 1,000 are a
+    /// third of a second's work for one core. Fewer are taken on where that many could not be signed within three quarters of
+    /// `queue_deadline`. A change needs a restart.
     pub signing_queue: Option<Count>,
     /// How long a message waits in that queue before it is answered 451 "busy". 5 seconds are far below the 30 seconds
-    /// and more that MTAs wait, so they hear of it from us.
+    /// and more that MTAs wait, so they hear of it from us. So many messages are begun as are signed in three quarters of it, at
+    /// the speed of the moment: shorter means that senders wait less and hear "busy" earlier.
     pub queue_deadline: Option<Period>,
     /// Threads that make RSA signatures; 0 for as many as there are cores. They do nothing but compute, so more gain
     /// nothing. A change needs a restart.

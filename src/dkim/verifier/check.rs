@@ -148,6 +148,13 @@ pub fn verify(
     signatures.into_iter().enumerate().map(verify_one).collect()
 }
 
+impl ParsedSignature {
+    /// Whether that key made the signature over this header, in which it stands. Nothing is said about the body.
+    pub fn is_made_by(&self, key: &PublicKey, headers: &Headers) -> bool {
+        self.algorithm == key.algorithm() && key.verify(&signed_octets(self, headers), &self.signature).is_ok()
+    }
+}
+
 struct Message<'a> {
     headers: &'a Headers,
     body: &'a [u8],

@@ -14,7 +14,7 @@ mod check;
 mod parse;
 
 pub use check::{FailReason, MAX_SIGNATURES, Outcome, PermError, Published, Verification, verify};
-pub use parse::{InvalidSignature, ParsedSignature, signatures};
+pub use parse::{InvalidSignature, ParsedSignature, first_signatures, signatures};
 
 #[cfg(test)]
 mod tests;

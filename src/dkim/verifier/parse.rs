@@ -102,9 +102,14 @@ pub enum InvalidSignature {
 
 /// All DKIM-Signature fields of a header, top to bottom.
 pub fn signatures(headers: &Headers) -> Vec<Result<ParsedSignature, InvalidSignature>> {
+    first_signatures(headers, usize::MAX)
+}
+
+/// The first DKIM-Signature fields of a header, top to bottom, at most so many.
+pub fn first_signatures(headers: &Headers, most: usize) -> Vec<Result<ParsedSignature, InvalidSignature>> {
     let is_signature = |field: &Field<'_>| field.name().eq_ignore_ascii_case(b"dkim-signature");
     let fields = headers.iter().enumerate().filter(|(_, field)| is_signature(field));
-    fields.map(|(place, field)| ParsedSignature::parse(place, field.value())).collect()
+    fields.take(most).map(|(place, field)| ParsedSignature::parse(place, field.value())).collect()
 }
 
 impl ParsedSignature {

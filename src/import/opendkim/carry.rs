@@ -1,76 +1,31 @@
 //! OpenDKIM's setup in Waxseal's terms: configuration, map and keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::dataset::{DataSet, Kind, wildcard_matches};
+use super::dataset::wildcard_matches;
+use super::exceptions::{exempt_patterns, patterns, recipient_patterns};
 use super::line::{Line, Lines, Target};
-use super::setup::{Matches, Setup, place_of};
+use super::setup::{Matches, Setup, Who, place_of};
 use super::trust::{signing, trust};
-use crate::config::ListenAddress;
 use crate::config::file::v1;
-use crate::dkim::PrivateKey;
-use crate::dkim::key::{Algorithm, STRONG_RSA_BITS};
 use crate::finding::{Chain, Finding, Place, Severity};
 use crate::import::Sources;
+use crate::import::carried::{Carried, CarriedKey, MAP, Signers, Wanted, Weight, Wishes, choose};
 use crate::names::{DomainName, Selector};
 use crate::policy::AddressPattern;
-
-/// The name of the map of authors.
-pub const MAP: &str = "signers.map";
-
-/// What the operator decides.
-#[derive(Debug, Clone)]
-pub struct Wishes {
-    /// The domains that `*` and `%` stand for.
-    pub domains: Vec<DomainName>,
-    /// Where Waxseal is to listen: not where OpenDKIM does, as long as both run.
-    pub listen: ListenAddress,
-}
-
-/// What becomes of a setup.
-#[derive(Debug)]
-pub struct Carried {
-    /// waxseal.toml.
-    pub spec: v1::Spec,
-    /// The map named [`MAP`], beside it.
-    pub map: String,
-    /// The keys, each domain's together.
-    pub keys: Vec<CarriedKey>,
-}
-
-/// A key with its place in DNS.
-#[derive(Debug, Clone)]
-pub struct CarriedKey {
-    /// d=
-    pub domain: DomainName,
-    /// s=
-    pub selector: Selector,
-    /// The key; several domains may have it.
-    pub key: Arc<PrivateKey>,
-    /// What becomes of it.
-    pub usage: KeyUse,
-}
-
-/// What becomes of a key that is taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyUse {
-    /// It goes on signing.
-    Signs,
-    /// It is kept, and another key of its domain signs: one of an algorithm does at a time.
-    Kept,
-}
 
 impl Setup {
     /// Says the same in Waxseal's terms. With an error among the findings nothing should be made of it.
     pub fn carry(&self, wishes: &Wishes, sources: &mut impl Sources, findings: &mut Vec<Finding>) -> Carried {
         let lines = Lines::of(self, &wishes.domains, findings);
         let keys = self.keys(&lines, sources, findings);
+        let signers = Signers::of(&keys);
         let lines = match self.matches {
-            Matches::First => lines.into_iter().map(|line| MapLine::of(&line, &[])).collect(),
-            Matches::All => merged(lines, findings),
+            Matches::First => lines.into_iter().map(|line| MapLine::of(&line, &[], &signers)).collect(),
+            Matches::All => merged(lines, &signers, findings),
         };
         let mut map = String::from("# Whom OpenDKIM's tables sign for. The first line that fits decides.\n");
         for MapLine { pattern, value } in &lines {
@@ -93,11 +48,11 @@ impl Setup {
     fn rules(&self, findings: &mut Vec<Finding>) -> Vec<v1::Rule> {
         let never = |name: &str| v1::Rule { name: Some(name.into()), never: Some(true), ..v1::Rule::default() };
         let mut rules = Vec::new();
-        let to = addresses(&self.unsigned_recipients, findings);
+        let to = patterns(&self.unsigned_recipients, recipient_patterns, findings);
         if !to.is_empty() {
             rules.push(v1::Rule { to: Some(to), ..never("DontSignMailTo") });
         }
-        let exempt = addresses(&self.exempt, findings);
+        let exempt = patterns(&self.exempt, exempt_patterns, findings);
         if !exempt.is_empty() {
             rules.push(v1::Rule { from: Some(exempt), ..never("ExemptDomains") });
         }
@@ -114,112 +69,106 @@ impl Setup {
         findings.push(Finding::new("import.socket", Severity::Info, place_of(self, "socket"), evidence, remedy));
     }
 
-    /// The keys that lines name, read once each.
+    /// The keys that lines name, and those that only the KeyTable does, read once each.
     fn keys(&self, lines: &[Line], sources: &mut impl Sources, findings: &mut Vec<Finding>) -> Vec<CarriedKey> {
-        let mut read: HashMap<PathBuf, Option<Arc<PrivateKey>>> = HashMap::new();
-        let mut wanted: BTreeMap<&DomainName, Vec<Wanted>> = BTreeMap::new();
-        for line in lines {
-            let Some(target) = &line.target else { continue };
-            let of_domain = wanted.entry(&target.domain).or_default();
-            if let Some(other) = of_domain.iter_mut().find(|other| other.selector == target.selector) {
-                other.weight.add(line);
-                continue;
+        let unused = self.unused_keys(lines);
+        let mut paths: Vec<PathBuf> = Vec::new();
+        let mut numbers: HashMap<PathBuf, usize> = HashMap::new();
+        let targets = lines.iter().filter_map(|line| line.target.as_ref()).chain(unused.iter().map(|(one, _)| one));
+        for path in targets.filter_map(|target| target.key.path(&self.base, &target.author)) {
+            if !numbers.contains_key(&path) {
+                numbers.insert(path.clone(), paths.len());
+                paths.push(path);
             }
-            let path = target.key.path(&self.base, &target.author);
-            let known = path.as_ref().and_then(|path| read.get(path).cloned());
-            let key = known.unwrap_or_else(|| {
-                let key = self.private_key(target, path.as_ref(), &line.place, sources, findings);
-                if let Some(path) = path {
-                    read.insert(path, key.clone());
+        }
+        let read: Vec<_> = sources.private_keys(&paths).into_iter().map(|key| key.map(Arc::new)).collect();
+        let key_of = |target: &Target| match target.key.path(&self.base, &target.author) {
+            Some(path) => match numbers.get(&path).and_then(|number| read.get(*number)) {
+                Some(Ok(key)) => Ok(key.clone()),
+                Some(Err(error)) => Err(format!("{}, cannot be taken over: {}", path.display(), Chain(error))),
+                None => Err(format!("{}, was not read", path.display())),
+            },
+            None => target
+                .key
+                .inline()
+                .map(Arc::new)
+                .map_err(|error| format!("in the KeyTable, cannot be taken over: {}", Chain(&error))),
+        };
+
+        let mut wanted: BTreeMap<&DomainName, Vec<Wanted>> = BTreeMap::new();
+        let used = lines.iter().filter_map(|line| Some((line.target.as_ref()?, &line.place, Some(&line.pattern))));
+        let also = unused.iter().map(|(target, place)| (target, place, None));
+        for (target, place, pattern) in used.chain(also) {
+            let of_domain = wanted.entry(&target.domain).or_default();
+            let mut find = |rule, severity, evidence: String, remedy: &str| {
+                findings.push(Finding::new(rule, severity, place.clone(), evidence, remedy));
+            };
+            let known = of_domain.iter_mut().find(|other| other.selector == target.selector);
+            // Most keys have one line: only for others is it asked whether the key is the same.
+            let key = match (key_of(target), pattern) {
+                (Ok(key), _) => key,
+                (Err(evidence), Some(_)) => {
+                    let evidence = format!("the key of {}, {evidence}", target.selector.record_name(&target.domain));
+                    let remedy = "mend it, or take out the lines that name it: OpenDKIM defers mail for it";
+                    find("import.key", Severity::Error, evidence, remedy);
+                    continue;
                 }
-                key
-            });
-            if let Some(key) = key {
-                let mut weight = Weight::default();
-                weight.add(line);
-                of_domain.push(Wanted { selector: target.selector.clone(), key, weight, place: line.place.clone() });
+                (Err(evidence), None) => {
+                    let evidence = format!("the key of {}, {evidence}", target.selector.record_name(&target.domain));
+                    find("import.unused_key", Severity::Info, evidence, "no line signs with it");
+                    continue;
+                }
+            };
+            match known {
+                Some(other) => {
+                    if other.key.public().id() != key.public().id() {
+                        let record = target.selector.record_name(&target.domain);
+                        let evidence =
+                            format!("two keys for {record}, which has one record: that of {} is taken", other.place);
+                        find(
+                            "import.two_keys",
+                            Severity::Warning,
+                            evidence,
+                            "waxseal verify says whether it is the one published",
+                        );
+                    }
+                    if let Some(pattern) = pattern {
+                        other.weight.add(pattern);
+                    }
+                }
+                None => {
+                    let mut weight = Weight::default();
+                    if let Some(pattern) = pattern {
+                        weight.add(pattern);
+                    }
+                    of_domain.push(Wanted { selector: target.selector.clone(), key, weight, place: place.clone() });
+                }
             }
         }
         wanted.into_iter().flat_map(|(domain, keys)| choose(domain, keys, findings)).collect()
     }
 
-    fn private_key(
-        &self,
-        target: &Target,
-        path: Option<&PathBuf>,
-        place: &Place,
-        sources: &mut impl Sources,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Arc<PrivateKey>> {
-        match target.key.private_key(&self.base, &target.author, sources) {
-            Ok(key) => Some(Arc::new(key)),
-            Err(error) => {
-                let which = path.map_or("in the KeyTable".to_owned(), |path| path.display().to_string());
-                let record = target.selector.record_name(&target.domain);
-                let evidence = format!("the key of {record}, {which}, cannot be taken over: {}", Chain(&error));
-                let remedy = "mend it, or take out the lines that name it: OpenDKIM defers mail for it";
-                findings.push(Finding::new("import.key", Severity::Error, place.clone(), evidence, remedy));
-                None
-            }
-        }
+    /// Keys of the KeyTable that no line names, as far as it says whose they are.
+    fn unused_keys(&self, lines: &[Line]) -> Vec<(Target, Place)> {
+        let Who::Table { keys, .. } = &self.who else { return Vec::new() };
+        let used: HashSet<(&str, &str)> = lines
+            .iter()
+            .filter_map(|line| line.target.as_ref())
+            .map(|target| (target.domain.as_str(), target.selector.as_str()))
+            .collect();
+        let mut unused: Vec<(Target, Place)> = keys
+            .values()
+            .filter(|(key, _)| !key.is_authors() && !key.has_authors_path())
+            .filter_map(|(key, place)| {
+                let (domain, selector) = (DomainName::parse(&key.domain).ok()?, Selector::parse(&key.selector).ok()?);
+                let author = domain.to_string();
+                (!used.contains(&(domain.as_str(), selector.as_str())))
+                    .then(|| (Target { domain, selector, identity: None, key: key.clone(), author }, place.clone()))
+            })
+            .collect();
+        unused.sort_by(|(one, _), (other, _)| (&one.domain, &one.selector).cmp(&(&other.domain, &other.selector)));
+        unused
     }
-}
-
-struct Wanted {
-    selector: Selector,
-    key: Arc<PrivateKey>,
-    weight: Weight,
-    place: Place,
-}
-
-/// How much mail a key probably signs: lines for everybody of a domain, then those for single authors.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Weight {
-    whole: usize,
-    single: usize,
-}
-
-impl Weight {
-    fn add(&mut self, line: &Line) {
-        if line.pattern.local_part() == "*" { self.whole += 1 } else { self.single += 1 }
-    }
-}
-
-/// Which keys of a domain sign: of each algorithm the one that weighs most.
-fn choose(domain: &DomainName, wanted: Vec<Wanted>, findings: &mut Vec<Finding>) -> Vec<CarriedKey> {
-    let mut signing: Vec<(Algorithm, Selector, Weight)> = Vec::new();
-    for key in &wanted {
-        let algorithm = key.key.public().algorithm();
-        match signing.iter_mut().find(|(other, ..)| *other == algorithm) {
-            Some((_, selector, weight)) if key.weight > *weight => {
-                (*selector, *weight) = (key.selector.clone(), key.weight);
-            }
-            Some(_) => {}
-            None => signing.push((algorithm, key.selector.clone(), key.weight)),
-        }
-    }
-    let mut keys = Vec::new();
-    for Wanted { selector, key, place, .. } in wanted {
-        let (algorithm, bits) = (key.public().algorithm(), key.public().bits());
-        let record = selector.record_name(domain);
-        if algorithm == Algorithm::RsaSha256 && bits < STRONG_RSA_BITS {
-            let evidence = format!("{record} is an RSA key of {bits} bits; it goes on signing");
-            let remedy = format!("RFC 8301 wants 2048: make its successor with waxseal generate {domain}");
-            findings.push(Finding::new("import.weak_key", Severity::Warning, place.clone(), evidence, remedy));
-        }
-        let signs = signing.iter().find(|(other, ..)| *other == algorithm).map(|(_, chosen, _)| chosen);
-        let usage = if signs == Some(&selector) { KeyUse::Signs } else { KeyUse::Kept };
-        if let (KeyUse::Kept, Some(other)) = (usage, signs) {
-            let evidence = format!("{record} is kept but does not sign: {other} does, for all mail of {domain}");
-            let remedy = format!(
-                "one key of an algorithm signs for a domain; see that {} is published",
-                other.record_name(domain)
-            );
-            findings.push(Finding::new("import.second_selector", Severity::Warning, place.clone(), evidence, remedy));
-        }
-        keys.push(CarriedKey { domain: domain.clone(), selector, key, usage });
-    }
-    keys
 }
 
 struct MapLine {
@@ -228,15 +177,18 @@ struct MapLine {
 }
 
 impl MapLine {
-    fn of(line: &Line, also: &[&Line]) -> Self {
+    fn of(line: &Line, also: &[&Line], signers: &Signers<'_>) -> Self {
         let targets = std::iter::once(line).chain(also.iter().copied()).filter_map(|line| line.target.as_ref());
-        let mut domains: Vec<&DomainName> = Vec::new();
+        let mut domains: Vec<(&DomainName, Vec<&Selector>)> = Vec::new();
         for target in targets.clone() {
-            if !domains.contains(&&target.domain) {
-                domains.push(&target.domain);
+            match domains.iter_mut().find(|(domain, _)| *domain == &target.domain) {
+                Some((_, selectors)) => selectors.push(&target.selector),
+                None => domains.push((&target.domain, vec![&target.selector])),
             }
         }
-        let mut value = domains.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(",");
+        let names: Vec<String> =
+            domains.iter().flat_map(|(domain, selectors)| signers.name(domain, selectors)).collect();
+        let mut value = names.join(",");
         if value.is_empty() {
             value.push('-');
         } else if let Some(identity) = targets.clone().find_map(|target| target.identity.as_ref()) {
@@ -247,18 +199,11 @@ impl MapLine {
 }
 
 /// With several signatures: each line with those of all wider lines, the narrower lines first.
-fn merged(lines: Vec<Line>, findings: &mut Vec<Finding>) -> Vec<MapLine> {
-    let wild: Vec<usize> = (0..lines.len()).filter(|&index| is_wild(lines[index].pattern.domain())).collect();
-    let mut by_domain: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (index, line) in lines.iter().enumerate() {
-        by_domain.entry(line.pattern.domain()).or_default().push(index);
-    }
+fn merged(lines: Vec<Line>, signers: &Signers<'_>, findings: &mut Vec<Finding>) -> Vec<MapLine> {
+    let places = Overlaps::of(&lines);
     let mut narrow_first: Vec<(usize, usize, MapLine)> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        let same = by_domain.get(line.pattern.domain()).into_iter().flatten();
-        let mut others: Vec<usize> = same.chain(&wild).copied().filter(|&other| other != index).collect();
-        others.sort_unstable();
-        others.dedup();
+        let others = places.of_line(index, line.pattern.domain());
         let mut also: Vec<&Line> = Vec::new();
         for other in others.into_iter().map(|other| &lines[other]) {
             if is_within(&line.pattern, &other.pattern) {
@@ -279,10 +224,47 @@ fn merged(lines: Vec<Line>, findings: &mut Vec<Finding>) -> Vec<MapLine> {
             let evidence = format!("{}: the signatures have several i=, of which one is taken over", line.pattern);
             findings.push(Finding::new("import.identity", Severity::Warning, line.place.clone(), evidence, "d= stays"));
         }
-        narrow_first.push((usize::MAX - also.len(), index, MapLine::of(line, &also)));
+        narrow_first.push((usize::MAX - also.len(), index, MapLine::of(line, &also, signers)));
     }
     narrow_first.sort_by_key(|(narrowness, index, _)| (*narrowness, *index));
     narrow_first.into_iter().map(|(_, _, line)| line).collect()
+}
+
+/// Where to look for lines that fit authors of another line too, of which there may be 100,000.
+struct Overlaps<'l> {
+    /// Lines for one domain.
+    exact: HashMap<&'l str, Vec<usize>>,
+    /// Lines for all below a domain, by that.
+    below: HashMap<&'l str, Vec<usize>>,
+    /// Lines with other wildcards.
+    wild: Vec<usize>,
+}
+
+impl<'l> Overlaps<'l> {
+    fn of(lines: &'l [Line]) -> Self {
+        let mut overlaps = Self { exact: HashMap::new(), below: HashMap::new(), wild: Vec::new() };
+        for (index, domain) in lines.iter().map(|line| line.pattern.domain()).enumerate() {
+            match domain.strip_prefix("*.") {
+                Some(parent) if !is_wild(parent) => overlaps.below.entry(parent).or_default().push(index),
+                _ if is_wild(domain) => overlaps.wild.push(index),
+                _ => overlaps.exact.entry(domain).or_default().push(index),
+            }
+        }
+        overlaps
+    }
+
+    /// Lines that may fit authors of that line, in their order. Of two of which one is for all below a domain, and the
+    /// other for a part of that, only the latter has the former.
+    fn of_line(&self, index: usize, domain: &str) -> Vec<usize> {
+        let here = self.exact.get(domain).into_iter().flatten();
+        let parents = domain.match_indices('.').filter_map(|(at, _)| domain.get(at + 1..));
+        let above = parents.filter_map(|parent| self.below.get(parent)).flatten();
+        let mut others: Vec<usize> =
+            here.chain(above).chain(&self.wild).copied().filter(|other| *other != index).collect();
+        others.sort_unstable();
+        others.dedup();
+        others
+    }
 }
 
 fn is_wild(text: &str) -> bool {
@@ -308,35 +290,4 @@ fn may_overlap(one: &AddressPattern, other: &AddressPattern) -> bool {
         }
     };
     parts(one.domain(), other.domain()) && parts(one.local_part(), other.local_part())
-}
-
-/// A list of addresses that are never signed for, or to: rather too many than too few.
-fn addresses(set: &DataSet, findings: &mut Vec<Finding>) -> Vec<AddressPattern> {
-    let mut patterns = Vec::new();
-    for entry in &set.entries {
-        let (local_part, domain) = entry.key.split_once('@').unwrap_or(("*", &entry.key));
-        let domain = domain.strip_prefix('.').map_or(domain.to_owned(), |parent| format!("*.{parent}"));
-        let never = set.kind == Kind::Exact && is_wild(&entry.key) && entry.key != "*" && !entry.key.ends_with("@*");
-        let text = format!("{local_part}@{domain}");
-        match (never, text.parse()) {
-            (false, Ok(pattern)) => patterns.push(pattern),
-            (true, _) => {
-                let evidence = format!("{:?} never matches: without refile: wildcards count for nothing", entry.key);
-                let remedy = "it is left out; add it to the rule if it should count";
-                findings.push(Finding::new(
-                    "import.never_matches",
-                    Severity::Warning,
-                    entry.place.clone(),
-                    evidence,
-                    remedy,
-                ));
-            }
-            (false, Err(error)) => {
-                let evidence = format!("left out: {error}");
-                let remedy = "add it to the rule as a pattern of Waxseal's: else such mail is signed";
-                findings.push(Finding::new("import.pattern", Severity::Error, entry.place.clone(), evidence, remedy));
-            }
-        }
-    }
-    patterns
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::settings::{Setting, line_of, read_text};
+use super::settings::{Setting, line_of, read_lines};
 use crate::finding::{Finding, Place, Severity};
 use crate::import::Sources;
 
@@ -88,17 +88,12 @@ impl DataSet {
         findings: &mut Vec<Finding>,
     ) -> Option<Vec<Entry>> {
         let path = base.join(name.trim());
-        let text = read_text(&path, &setting.place, sources, findings)?;
-        let mut entries = Vec::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let content = line.split('#').next().unwrap_or_default().trim();
-            if content.is_empty() {
-                continue;
-            }
-            let (key, value) = content.split_once([' ', '\t']).unwrap_or((content, ""));
-            entries.push(Entry { key: key.into(), value: value.trim().into(), place: line_of(&path, number) });
-        }
-        Some(entries)
+        let lines = read_lines(&path, &setting.place, sources, findings)?;
+        let entry = |(number, content): (usize, String)| {
+            let (key, value) = content.split_once([' ', '\t']).unwrap_or((&content, ""));
+            Entry { key: key.into(), value: value.trim().into(), place: line_of(&path, number) }
+        };
+        Some(lines.into_iter().map(entry).collect())
     }
 
     /// The entry that is found for a text.

@@ -7,8 +7,7 @@ use zeroize::Zeroizing;
 
 use super::dataset::Entry;
 use crate::dkim::PrivateKey;
-use crate::dkim::key::{KeyError, KeyFile};
-use crate::import::{Sources, Unreadable};
+use crate::import::KeyUnusable;
 
 /// What the table says of one key.
 #[derive(Clone)]
@@ -19,17 +18,6 @@ pub(super) struct KeyEntry {
     pub(super) selector: String,
     /// A path, or the key itself; `%` in a path is the author's domain.
     material: Arc<Zeroizing<String>>,
-}
-
-/// The private key cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum KeyUnusable {
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    #[error("no private key that can be used")]
-    Broken(#[source] KeyError),
-    #[error("the private key is encrypted")]
-    Encrypted,
 }
 
 impl KeyEntry {
@@ -72,21 +60,8 @@ impl KeyEntry {
         is_path.then(|| base.join(self.material.replace('%', author)))
     }
 
-    /// The private key for an author's domain.
-    pub(super) fn private_key(
-        &self,
-        base: &Path,
-        author: &str,
-        sources: &mut impl Sources,
-    ) -> Result<PrivateKey, KeyUnusable> {
-        match self.path(base, author) {
-            Some(path) => read_key(&sources.read(&path)?).and_then(plain),
-            None => self.inline(),
-        }
-    }
-
     /// The key in the table: PEM without its line ends, or base64 of DER.
-    fn inline(&self) -> Result<PrivateKey, KeyUnusable> {
+    pub(super) fn inline(&self) -> Result<PrivateKey, KeyUnusable> {
         let body = self.material.split("-----").filter(|part| !part.contains("PRIVATE")).max_by_key(|part| part.len());
         let base64: Zeroizing<String> =
             Zeroizing::new(body.unwrap_or_default().chars().filter(|letter| !letter.is_whitespace()).collect());
@@ -99,8 +74,8 @@ impl KeyEntry {
             pem.push_str(&format!("-----END {label}-----\n"));
             pem
         };
-        let as_pkcs1 = read_key(armoured("RSA PRIVATE KEY").as_bytes()).and_then(plain);
-        as_pkcs1.or_else(|_| read_key(armoured("PRIVATE KEY").as_bytes()).and_then(plain))
+        let as_pkcs1 = KeyUnusable::or_key(armoured("RSA PRIVATE KEY").as_bytes());
+        as_pkcs1.or_else(|_| KeyUnusable::or_key(armoured("PRIVATE KEY").as_bytes()))
     }
 }
 
@@ -110,16 +85,5 @@ impl std::fmt::Debug for KeyEntry {
             .field("domain", &self.domain)
             .field("selector", &self.selector)
             .finish_non_exhaustive()
-    }
-}
-
-fn read_key(octets: &[u8]) -> Result<KeyFile, KeyUnusable> {
-    KeyFile::read(octets).map_err(KeyUnusable::Broken)
-}
-
-fn plain(file: KeyFile) -> Result<PrivateKey, KeyUnusable> {
-    match file {
-        KeyFile::Plain(key) => Ok(key),
-        KeyFile::Encrypted(_) => Err(KeyUnusable::Encrypted),
     }
 }

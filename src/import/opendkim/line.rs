@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::dataset::{DataSet, Entry, Kind};
+use super::exceptions::whole_addresses;
 use super::key::KeyEntry;
 use super::selection::identity_within;
 use super::setup::{Below, Setup, Who};
@@ -131,6 +132,9 @@ impl<'a> Lines<'a> {
         keys: &HashMap<String, (KeyEntry, Place)>,
         place: &Place,
     ) {
+        if let Some((key, _)) = keys.get(&pattern.domain().to_ascii_lowercase()) {
+            return self.sign(pattern.clone(), key, Some(signer), place);
+        }
         let mut named: Vec<(&String, &KeyEntry)> = keys.iter().map(|(name, (key, _))| (name, key)).collect();
         named.sort_by_key(|(name, _)| *name);
         for (name, key) in named {
@@ -247,13 +251,7 @@ impl<'a> Lines<'a> {
             self.find("import.pattern", &entry.place, evidence, "write a pattern without it");
             return Vec::new();
         }
-        if key.contains('@') {
-            return vec![(Rank::default(), key.to_owned())];
-        }
-        let patterns: Vec<_> = key
-            .match_indices('*')
-            .filter_map(|(at, _)| Some((Rank::default(), format!("{}@{}", key.get(..=at)?, key.get(at..)?))))
-            .collect();
+        let patterns: Vec<_> = whole_addresses(key).into_iter().map(|text| (Rank::default(), text)).collect();
         if patterns.is_empty() {
             self.never_matches(
                 entry,

@@ -4,58 +4,22 @@ use std::net::IpAddr;
 
 use super::dataset::{DataSet, Entry, Kind};
 use super::setup::{Below, Matches, Setup, Who};
+use crate::import::proof::{Sample, Selection, Signature};
 use crate::message::{Headers, parse_mailboxes};
 use crate::policy::MacroValues;
 
-/// What OpenDKIM knows of a message.
-#[derive(Clone, Copy)]
-pub struct Message<'a> {
-    /// The header.
-    pub headers: &'a Headers,
-    /// The client's name as the MTA has it.
-    pub host: &'a str,
-    /// The client's address; none where no network was involved.
-    pub client: Option<IpAddr>,
-    /// The MTA's macros.
-    pub macros: &'a dyn MacroValues,
-    /// The recipients, without angle brackets.
-    pub recipients: &'a [String],
-}
-
-/// What OpenDKIM does with a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
-    /// It signs.
-    Signs(Vec<Signature>),
-    /// It lets the message pass.
-    Passes,
-    /// A table names a key that is not there: the message is deferred.
-    Defers,
-}
-
-/// A signature.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Signature {
-    /// d=
-    pub domain: String,
-    /// s=
-    pub selector: String,
-    /// i=, if it has one.
-    pub identity: Option<String>,
-}
-
 impl Setup {
     /// Whom OpenDKIM signs this message for.
-    pub fn select(&self, message: &Message<'_>) -> Selection {
+    pub fn select(&self, message: &Sample) -> Selection {
         // A program on this machine counts as loopback.
         let client = message.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        if self.peers.has_client(message.host, Some(client)) {
+        if self.peers.has_client(&message.host, Some(client)) {
             return Selection::Passes;
         }
-        if message.recipients.iter().any(|recipient| has_address(&self.unsigned_recipients, recipient)) {
+        if message.recipients.iter().any(|recipient| self.unsigned_recipients.has(recipient)) {
             return Selection::Passes;
         }
-        let Some((local_part, domain)) = self.author(message.headers) else { return Selection::Passes };
+        let Some((local_part, domain)) = self.author(&message.headers) else { return Selection::Passes };
         if self.exempt.has(&domain) || !self.is_trusted(message, client) {
             return Selection::Passes;
         }
@@ -72,9 +36,9 @@ impl Setup {
         }
     }
 
-    fn is_trusted(&self, message: &Message<'_>, client: IpAddr) -> bool {
+    fn is_trusted(&self, message: &Sample, client: IpAddr) -> bool {
         let value = |name: &str| {
-            let value = message.macros.value(name).filter(|value| !value.is_empty());
+            let value = MacroValues::value(&message.macros, name).filter(|value| !value.is_empty());
             value.map(|value| String::from_utf8_lossy(value).into_owned())
         };
         let has_macro = self.macros.entries.iter().any(|entry| {
@@ -84,7 +48,7 @@ impl Setup {
         value("daemon_name").is_some_and(|name| self.mta.has(&name))
             || has_macro
             || value("auth_type").is_some()
-            || self.internal.has_client(message.host, Some(client))
+            || self.internal.has_client(&message.host, Some(client))
     }
 
     /// The first author in the first header field that is looked at and is there.
@@ -158,14 +122,5 @@ fn fitting<'d>(lines: &'d DataSet, local_part: &str, domain: &str, matches: Matc
             let address = format!("{local_part}@{domain}");
             lines.fitting(&address).take(most).collect()
         }
-    }
-}
-
-/// Whether a set of addresses has this one, in any form.
-fn has_address(set: &DataSet, address: &str) -> bool {
-    let address = address.trim_start_matches('<').trim_end_matches('>').to_ascii_lowercase();
-    match (set.kind, address.rsplit_once('@')) {
-        (Kind::Exact, Some((local_part, domain))) => forms(local_part, domain).iter().any(|form| set.has(form)),
-        _ => set.has(&address),
     }
 }

@@ -8,6 +8,9 @@ use crate::import::Sources;
 /// Files within files; OpenDKIM takes no more.
 const DEPTH: usize = 5;
 
+/// Files in all: a loop of includes would be read again and again down to that depth.
+const FILES: usize = 100;
+
 /// One line: a name and what it is set to.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
@@ -19,26 +22,33 @@ pub(super) struct Setting {
 
 /// All lines, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Settings(Vec<Setting>);
+pub(super) struct Settings {
+    lines: Vec<Setting>,
+    files: usize,
+}
 
 impl Settings {
     /// Reads a configuration and what it includes.
     pub(super) fn read(path: &Path, sources: &mut impl Sources, findings: &mut Vec<Finding>) -> Self {
         let mut settings = Self::default();
-        settings.read_file(path, 0, sources, findings);
+        settings.read_file(path, &whole(path), 0, sources, findings);
         settings
     }
 
-    fn read_file(&mut self, path: &Path, depth: usize, sources: &mut impl Sources, findings: &mut Vec<Finding>) {
-        let Some(text) = read_text(path, &whole(path), sources, findings) else { return };
-        for (number, line) in (1..).zip(text.lines()) {
+    fn read_file(
+        &mut self,
+        path: &Path,
+        named_at: &Place,
+        depth: usize,
+        sources: &mut impl Sources,
+        findings: &mut Vec<Finding>,
+    ) {
+        self.files += 1;
+        let Some(lines) = read_lines(path, named_at, sources, findings) else { return };
+        for (number, content) in lines {
             let place = line_of(path, number);
-            let content = line.split('#').next().unwrap_or_default().trim();
-            let (name, value) = content.split_once([' ', '\t']).unwrap_or((content, ""));
+            let (name, value) = content.split_once([' ', '\t']).unwrap_or((&content, ""));
             let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
-            if name.is_empty() {
-                continue;
-            }
             if content.ends_with('\\') {
                 let evidence = "ends with a backslash, and OpenDKIM knows no lines that go on";
                 findings.push(Finding::new(
@@ -59,12 +69,14 @@ impl Settings {
                 ));
             } else if name != "include" {
                 self.set(Setting { name, value, place }, findings);
-            } else if depth == DEPTH {
-                let evidence = format!("includes go deeper than {DEPTH}: OpenDKIM does not start with this");
+            } else if depth == DEPTH || self.files == FILES {
+                let evidence = format!(
+                    "includes go deeper than {DEPTH}, or there are more than {FILES}: OpenDKIM does not start with this"
+                );
                 findings.push(Finding::new("import.include", Severity::Error, place, evidence, "include less deep"));
             } else {
                 let included: PathBuf = path.parent().unwrap_or(Path::new("")).join(&value);
-                self.read_file(&included, depth + 1, sources, findings);
+                self.read_file(&included, &place, depth + 1, sources, findings);
             }
         }
     }
@@ -81,12 +93,12 @@ impl Settings {
                 "leave one of them out",
             ));
         }
-        self.0.push(setting);
+        self.lines.push(setting);
     }
 
     /// The last line of that name, in lower case.
     pub(super) fn get(&self, name: &str) -> Option<&Setting> {
-        self.0.iter().rev().find(|setting| setting.name == name)
+        self.lines.iter().rev().find(|setting| setting.name == name)
     }
 
     pub(super) fn value(&self, name: &str) -> Option<&str> {
@@ -99,34 +111,44 @@ impl Settings {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Setting> {
-        self.0.iter()
+        self.lines.iter()
     }
 }
 
-/// The text of a file; none, with a finding, if it cannot be read.
-pub(super) fn read_text(
+/// The lines of a file that say something, numbered, without comments; none, with a finding, if it cannot be read.
+pub(super) fn read_lines(
     path: &Path,
     named_at: &Place,
     sources: &mut impl Sources,
     findings: &mut Vec<Finding>,
-) -> Option<String> {
-    let mut fail = |evidence: String| {
-        let remedy = "run this as a user who can read it, or correct the path";
-        findings.push(Finding::new("import.unreadable", Severity::Error, named_at.clone(), evidence, remedy));
-    };
-    match sources.read(path) {
-        Ok(octets) => match String::from_utf8(octets.to_vec()) {
-            Ok(text) => Some(text),
-            Err(_) => {
-                fail(format!("{} is not UTF-8", path.display()));
-                None
-            }
-        },
+) -> Option<Vec<(usize, String)>> {
+    let octets = match sources.read(path) {
+        Ok(octets) => octets,
         Err(error) => {
-            fail(Chain(&error).to_string());
-            None
+            let remedy = "run this as a user who can read it, or correct the path";
+            let evidence = Chain(&error).to_string();
+            findings.push(Finding::new("import.unreadable", Severity::Error, named_at.clone(), evidence, remedy));
+            return None;
         }
+    };
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(octets.split(|octet| *octet == b'\n')) {
+        // Comments are in any character set.
+        let content = line.split(|octet| *octet == b'#').next().unwrap_or_default().trim_ascii();
+        let wrong = match std::str::from_utf8(content) {
+            Ok("") => continue,
+            Ok(text) if !text.contains('\0') => {
+                lines.push((number, text.to_owned()));
+                continue;
+            }
+            Ok(_) => "holds a NUL, behind which OpenDKIM reads nothing",
+            Err(_) => "is not UTF-8",
+        };
+        let place = line_of(path, number);
+        let remedy = "write domains in A-labels, and everything in ASCII or UTF-8";
+        findings.push(Finding::new("import.octets", Severity::Error, place, format!("the line {wrong}"), remedy));
     }
+    Some(lines)
 }
 
 pub(super) fn whole(path: &Path) -> Place {

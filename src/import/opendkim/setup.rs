@@ -111,6 +111,11 @@ impl Setup {
         }
     }
 
+    /// The user whom OpenDKIM becomes, perhaps with a group.
+    pub fn user(&self) -> Option<&str> {
+        self.settings.value("userid")
+    }
+
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
         whole(&self.path)

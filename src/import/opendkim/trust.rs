@@ -6,7 +6,6 @@ use super::dataset::{DataSet, Entry, Kind};
 use super::setup::{Setup, place_of};
 use crate::config::file::v1;
 use crate::config::values::Expiry;
-use crate::dkim::HeaderSelection;
 use crate::dkim::header_selection::NEVER_SIGNED;
 use crate::finding::{Finding, Severity};
 use crate::policy::{HostPattern, MacroCondition, PeerPattern};
@@ -228,6 +227,29 @@ pub(super) fn signing(setup: &Setup, findings: &mut Vec<Finding>) -> v1::Signing
     v1::Signing { canonicalization, expire_after, subdomains: Some(false), ..lists.settings() }
 }
 
+/// What OpenDKIM 2.11 signs where SignHeaders is not set, beside From.
+const SIGNED_BY_DEFAULT: [&str; 19] = [
+    "reply-to",
+    "subject",
+    "date",
+    "to",
+    "cc",
+    "resent-date",
+    "resent-from",
+    "resent-sender",
+    "resent-to",
+    "resent-cc",
+    "in-reply-to",
+    "references",
+    "list-id",
+    "list-help",
+    "list-unsubscribe",
+    "list-subscribe",
+    "list-post",
+    "list-owner",
+    "list-archive",
+];
+
 /// What OpenDKIM's three lists of header fields say.
 #[derive(Default)]
 struct Lists {
@@ -239,11 +261,8 @@ struct Lists {
 impl Lists {
     fn of(setup: &Setup, findings: &mut Vec<Finding>) -> Self {
         let mut lists = Self::default();
-        let defaults = HeaderSelection::default();
-        let all: Vec<String> = defaults.oversigned.iter().chain(&defaults.as_present).cloned().collect();
-        if let Some(given) = words(setup, "signheaders") {
-            lists.signed = Some(delta(&given, &all));
-        }
+        let all: Vec<String> = SIGNED_BY_DEFAULT.iter().map(|&name| name.to_owned()).collect();
+        lists.signed = Some(words(setup, "signheaders").map_or_else(|| all.clone(), |given| delta(&given, &all)));
         if let Some(given) = words(setup, "oversignheaders") {
             lists.oversigned = Some(delta(&given, &[]));
         }
@@ -270,22 +289,34 @@ impl Lists {
             }
         }
         lists.left_out.retain(|field| is_field(field) && field != "from" && !NEVER_SIGNED.contains(&field.as_str()));
-        if lists.signed.is_none() {
-            let evidence = "SignHeaders is not set: Waxseal signs its own list, which has more fields, and guards those present \
-                            against additions";
-            let remedy = "h= will differ; d=, s= and i= do not";
-            findings.push(Finding::new("import.headers", Severity::Info, setup.place(), evidence, remedy));
+        let guards_from = lists.oversigned.iter().flatten().any(|field| field == "from");
+        if !guards_from {
+            let evidence = "OversignHeaders has no From: OpenDKIM lets others add a second From to what it signed, Waxseal never does";
+            let place = place_of(setup, "oversignheaders");
+            findings.push(Finding::new(
+                "import.oversign",
+                Severity::Info,
+                place,
+                evidence,
+                "h= has From once more; d=, s= and i= do not differ",
+            ));
         }
+        let evidence = "header fields are signed as OpenDKIM does, so that signatures can be compared; Message-ID, MIME-Version, \
+                        Content-Type and others of Waxseal's own list are not among them unless SignHeaders names them";
+        let remedy = "once OpenDKIM is gone, take oversign, sign_present and oversign_absent out of [signing]";
+        findings.push(Finding::new("import.headers", Severity::Info, place_of(setup, "signheaders"), evidence, remedy));
         lists
     }
 
     fn settings(self) -> v1::Signing {
-        let absent: Option<Vec<String>> =
-            self.oversigned.map(|list| list.into_iter().filter(|field| field != "from").collect());
+        // Once more whether there is one or not.
+        let guarded: Vec<String> =
+            self.oversigned.unwrap_or_default().into_iter().filter(|field| field != "from").collect();
+        let signed = self.signed.unwrap_or_default().into_iter().filter(|field| !guarded.contains(field)).collect();
         v1::Signing {
-            oversign: self.signed.is_some().then(Vec::new),
-            sign_present: self.signed,
-            oversign_absent: absent.filter(|absent| !absent.is_empty()),
+            oversign: Some(guarded.clone()),
+            sign_present: Some(signed),
+            oversign_absent: (!guarded.is_empty()).then_some(guarded),
             leave_out: (!self.left_out.is_empty()).then_some(self.left_out),
             ..v1::Signing::default()
         }

@@ -200,6 +200,23 @@ fn evidence_of_use_lengthens_the_wait_and_never_shortens_it() {
 }
 
 #[test]
+fn evidence_that_changes_tells_of_a_use_whatever_its_clock_said() {
+    let schedule = Schedule::default();
+    let mut retiring = binding(StateName::Retiring, &at(100 * DAY));
+    let State::Retiring(state) = &mut retiring.state else { panic!() };
+    (state.withdrawal_begun, state.last_used) = (None, Some(at(0).wall));
+    retiring.witness = Some(at(100 * DAY).begin());
+    let now = at(105 * DAY);
+    let with = |last_used: i64| {
+        let given = Circumstances { last_used: Some(at(last_used).wall), ..given(&now, &schedule) };
+        crate::lifecycle::remaining(&retiring, &given)
+    };
+    let unused = 10 * 86400;
+    assert_eq!(with(0), unused, "nothing new");
+    assert_eq!(with(50 * DAY), 14 * 86400 + 3600, "it retired while the clock was ahead");
+}
+
+#[test]
 fn rounds_count_only_if_they_are_apart_and_a_miss_begins_anew() {
     let schedule = Schedule::default();
     let mut published = binding(StateName::Generated, &at(0));
