@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("doctor", &["names", "clock", "finding", "dkim", "policy", "config"]),
     ("import", &["names", "finding", "message", "dkim", "policy", "config"]),
     ("admission", &[]),
+    ("control", &["names", "policy"]),
     ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
     ("report", &["names", "clock", "finding", "observation"]),
     ("record_format", &["names", "dkim", "manifest"]),
@@ -34,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dns", &["names", "clock", "finding", "observation", "config", "files"]),
     ("audit", &["names", "clock", "finding"]),
     ("evidence", &["names", "clock", "finding", "dkim", "files"]),
-    ("observe", &["names", "clock", "finding", "dkim", "policy", "keystore"]),
+    ("observe", &["names", "clock", "finding", "dkim", "policy", "keystore", "control"]),
     (
         "filter",
         &[
@@ -48,6 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "manifest",
             "admission",
             "config",
+            "control",
             "keystore",
             "evidence",
             "observe",
@@ -90,8 +92,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "files",
-            "keystore", "evidence", "observe", "filter",
+            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "control",
+            "files", "keystore", "evidence", "observe", "filter",
         ],
     ),
     (
@@ -106,6 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "policy",
             "manifest",
             "config",
+            "control",
             "doctor",
             "import",
             "files",
@@ -140,6 +143,7 @@ const PURE: &[&str] = &[
     "lifecycle",
     "admission",
     "config",
+    "control",
     "import",
     "check",
     "report",

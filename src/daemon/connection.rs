@@ -403,6 +403,7 @@ mod tests {
             pool: SigningPool::start(1, 1, Clock::System).unwrap(),
             admission: Arc::default(),
             tally: Tally::default(),
+            recorder: Default::default(),
             logger,
             clock: Clock::System,
         }

@@ -4,6 +4,7 @@
 //! run ─▶ listen ─▶ accept loop, one per socket ─▶ connection, one task each ─▶ filter
 //!  │ SIGHUP ─▶ reload: read on a thread of its own, swap, or keep the old
 //!  │ SIGTERM ─▶ drain: idle connections close, messages in progress finish within timeouts.drain
+//!  ├ control: what is asked of the daemon, on a socket of its own
 //!  ├ hand_over: listening sockets to a newer daemon; this one keeps its connections until they end
 //!  ├ limits: what the system allows, held against the configuration at the start
 //!  ├ watchdog: we live as long as the signing threads get on
@@ -15,6 +16,7 @@
 //! Architecture invariant: nothing here decides about a message.
 
 mod connection;
+mod control;
 mod evidence;
 mod hand_over;
 mod http;

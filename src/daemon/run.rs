@@ -21,7 +21,7 @@ use super::hand_over::{HandOverError, Offered, Waiting};
 use super::http::{self, Heartbeat};
 use super::listen::{self, ListenError, Listening};
 use super::map_watch::{LOOK_AT_MAPS_EVERY, MapWatch, report};
-use super::{evidence, limits, notify, watchdog};
+use super::{control, evidence, limits, notify, watchdog};
 use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
 use crate::files::configuration::{self, ConfigError};
@@ -31,6 +31,7 @@ use crate::keystore::{CacheOptions, Directory, KeyCache, KeyStore, StoreError};
 use crate::milter::Session;
 use crate::observe::journald::Journal;
 use crate::observe::log::{self, Form, Target};
+use crate::observe::recorder::Recorder;
 use crate::observe::tally::{Reload, Tally};
 use crate::policy::{Action, Warning};
 
@@ -105,6 +106,7 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
         admission: Arc::default(),
         evidence: Arc::default(),
         tally: Tally::default(),
+        recorder: Recorder::new(config.recorder.messages.get(), config.recorder.memory),
         logger,
         clock,
         running: ArcSwap::from_pointee(Running::new(Arc::new(config), policy)),
@@ -135,6 +137,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let config = Arc::clone(&self.filter.running.load().config);
         // Signals first: one that comes while we start must not kill us.
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut dump = signal(SignalKind::user_defined1())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let reload = self.start_reloader()?;
         let given_away = Arc::new(AtomicBool::new(false));
@@ -161,6 +164,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
             tokio::spawn(accept(socket, Arc::clone(&self.filter), Arc::clone(&places), phases.clone(), alive.clone()));
         }
         drop(alive);
+        control::start(&config.control, &self.filter);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
         notify::ready(&notify::status_since(&self.filter.clock, sockets));
         tokio::spawn(watchdog::tell(Arc::clone(&self.filter), phase.subscribe()));
@@ -184,6 +188,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
                 _ = hangup.recv() => {
                     let _ = reload.try_send(());
                 }
+                _ = dump.recv() => control::log_recorder(&self.filter.recorder),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }

@@ -12,6 +12,7 @@
 
 mod admission;
 mod beside;
+mod explain;
 mod key_lookup;
 mod prepare;
 mod running;
@@ -20,6 +21,7 @@ mod transaction;
 
 pub use admission::{Admission, ClientId, Held, InProgress, Speed};
 pub use beside::SIGNATURE_FIELD;
+pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
 pub use running::Running;

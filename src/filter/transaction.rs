@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tracing::Level;
 
 use super::admission::{Admission, ClientId, Held};
@@ -13,11 +14,12 @@ use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Signatures, SigningPool};
+use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool};
 use crate::admission::Busy;
 use crate::clock::Clock;
-use crate::config::{DomainSettings, Listener};
-use crate::dkim::{Algorithm, BodyHasher, SignatureField};
+use crate::config::{Config, DomainSettings, Listener};
+use crate::control::Spent;
+use crate::dkim::{Algorithm, BodyHasher, BodyHashes, SignatureField};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
@@ -25,11 +27,12 @@ use crate::milter::HeaderChanges;
 use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
+use crate::observe::recorder::{self, Recorded};
 use crate::observe::tally::Tally;
 use crate::observe::traffic::Present;
 use crate::policy::{
     self, Action, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
-    Recipients, Search, SigningMode, Submission, Untraced, Warning, Warnings,
+    Recipients, Search, SigningMode, Submission, Trace, Untraced, Warning, Warnings,
 };
 
 /// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
@@ -57,6 +60,8 @@ pub struct Filter<S> {
     pub evidence: Arc<Recorder>,
     /// Decisions so far.
     pub tally: Tally,
+    /// The last messages and the slowest.
+    pub recorder: recorder::Recorder,
     /// Where each message's line goes.
     pub logger: Logger,
     /// The time.
@@ -66,12 +71,12 @@ pub struct Filter<S> {
 /// One message, from MAIL to its decision.
 #[derive(Debug)]
 pub struct Transaction {
-    running: Arc<Running>,
+    pub(super) running: Arc<Running>,
     /// The envelope sender, as the MTA gives it.
     sender: Box<[u8]>,
-    announced: Announced,
+    pub(super) announced: Announced,
     recipients: Recipients,
-    headers: Headers,
+    pub(super) headers: Headers,
     header: Kept,
     /// What it holds of what is bounded.
     held: Held,
@@ -81,18 +86,26 @@ pub struct Transaction {
     busy: Option<Busy>,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
-    mta: Mta,
-    origin: Origin,
-    author: Option<Author>,
-    rule: Option<Decider>,
-    part: Part,
+    pub(super) mta: Mta,
+    pub(super) origin: Origin,
+    pub(super) author: Option<Author>,
+    pub(super) rule: Option<Decider>,
+    pub(super) part: Part,
     /// Who logged in, where that is why the message is not signed.
     login: Option<String>,
-    warnings: Warnings,
+    pub(super) warnings: Warnings,
+    /// The MTA's client.
+    peer: Peer,
+    /// When it began.
+    began: Instant,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
+    /// How much of that was for keys.
+    finding_keys: Duration,
+    /// How much of that was for signatures, the queue to the signing threads included.
+    signing: Duration,
     /// Counts it as being in progress.
-    _present: Present,
+    present: Option<Present>,
 }
 
 /// Whether the header is kept.
@@ -107,8 +120,8 @@ enum Kept {
 
 /// A message whose header was judged: whose keys to look for, or why not.
 pub struct Judged {
-    message: Box<Transaction>,
-    outcome: Result<Search, Reason>,
+    pub(super) message: Box<Transaction>,
+    pub(super) outcome: Result<Search, Reason>,
 }
 
 /// A message that is to be signed, its header complete.
@@ -118,6 +131,13 @@ pub struct Signing {
     body: BodyHasher,
     others: Others,
     fragile: FragileBody,
+}
+
+/// The signatures of a message that lack only their keys' work, in the order in which they are inserted.
+pub(super) struct Preparation {
+    pending: Vec<Pending>,
+    /// For which domain and with which key, in the same order.
+    keys: Vec<(DomainName, ActiveKey)>,
 }
 
 /// What follows the header.
@@ -150,32 +170,12 @@ pub struct Answer {
 impl<S: KeyStore + 'static> Filter<S> {
     /// Begins a message with the configuration and the policy of this moment.
     pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
-        let running = self.running.load_full();
-        let part = match running.config.signing.mode {
-            SigningMode::Sign => Part::Signer,
-            SigningMode::Shadow => Part::Shadow,
-        };
-        Box::new(Transaction {
-            running,
-            part,
-            sender: sender.into(),
-            announced: Announced::of(parameters),
-            recipients: Recipients::default(),
-            headers: Headers::new(),
-            header: Kept::Whole,
-            held: self.admission.outside(),
-            client: None,
-            busy: None,
-            was_relayed: false,
-            mta: Mta::Unknown,
-            origin: Origin::Untrusted,
-            author: None,
-            rule: None,
-            login: None,
-            warnings: Warnings::default(),
-            waited: Duration::ZERO,
-            _present: self.tally.traffic.message(),
-        })
+        let began = self.clock.monotonic();
+        let announced = Announced::of(parameters);
+        let mut message =
+            Transaction::new(self.running.load_full(), self.admission.outside(), sender, announced, began);
+        message.present = Some(self.tally.traffic.message());
+        message
     }
 
     /// The answer to a message that can be had at MAIL: its client's mail is not looked at, or it is ours and there is no room
@@ -221,10 +221,14 @@ impl<S: KeyStore + 'static> Filter<S> {
         let Judged { mut message, outcome } = judged;
         let plan = match outcome {
             // What has no key passes, however much there is to do.
-            Ok(search) => match self.find_keys(&message, search).await {
-                Ok(plan) => self.admit(&mut message).map(|()| plan),
-                Err(reason) => Err(reason),
-            },
+            Ok(search) => {
+                let found = self.find_keys(&message.running.config, search, &mut Untraced).await;
+                message.finding_keys = self.since(began);
+                match found {
+                    Ok(plan) => self.admit(&mut message).map(|()| plan),
+                    Err(reason) => Err(reason),
+                }
+            }
             Err(reason) => Err(reason),
         };
         let plan = match plan {
@@ -283,14 +287,19 @@ impl<S: KeyStore + 'static> Filter<S> {
         }
         self.tally.count_answer(answer.message.waited);
         answer.keys.iter().for_each(|(_, key)| self.tally.count_signature(key.algorithm));
+        self.recorder.record(answer.recorded(queue_id, self.clock.now(), self.since(answer.message.began)));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
     }
 
     /// The keys to sign with, or why there are none.
-    async fn find_keys(&self, message: &Transaction, search: Search) -> Result<Plan<Arc<DomainKeys>>, Reason> {
-        let config = &message.running.config;
+    pub(super) async fn find_keys(
+        &self,
+        config: &Config,
+        search: Search,
+        trace: &mut impl Trace,
+    ) -> Result<Plan<Arc<DomainKeys>>, Reason> {
         let mut hunt = search.begin();
         while let Some(domain) = hunt.next_domain().cloned() {
             let confirm_within = config.keys.revalidate_wait;
@@ -302,9 +311,9 @@ impl<S: KeyStore + 'static> Filter<S> {
                 }
                 Found::Unavailable => policy::Found::Unavailable,
             };
-            hunt.answer(keys, |parent| config.domain(parent).subdomains, &mut Untraced);
+            hunt.answer(keys, |parent| config.domain(parent).subdomains, trace);
         }
-        hunt.finish(&mut Untraced)
+        hunt.finish(trace)
     }
 
     async fn sign(&self, signing: Signing, changes: HeaderChanges, began: Instant) -> Answer {
@@ -314,23 +323,12 @@ impl<S: KeyStore + 'static> Filter<S> {
             message.warnings.add(warning);
         }
         let hashes = body.finish();
-        let now = self.clock.now();
-        let (mut pending, mut keys): (Vec<_>, Vec<SignedBy>) = (Vec::new(), Vec::new());
-        // The first of the plan is to stand topmost.
-        for planned in plan.signatures.iter().rev() {
-            let settings = message.settings(&planned.domain);
-            let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
-                return message.unsigned(Reason::SigningFailed, body_octets);
-            };
-            let own = keys_of(planned);
-            pending.extend(prepare_all(&settings, &planned.domain, own, &message.headers, body_hash, now));
-            keys.extend(keys_of(planned).map(|key| (planned.domain.clone(), key.clone())));
-        }
-        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
-        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
-            return message.unsigned(Reason::HeaderTooLarge, body_octets);
-        }
+        let Preparation { pending, keys } = match message.prepare(&plan, &hashes, self.clock.now()) {
+            Ok(prepared) => prepared,
+            Err(reason) => return message.unsigned(reason, body_octets),
+        };
         let seen = others.judge(&hashes, &message.headers, &keys);
+        let began_signing = self.clock.monotonic();
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             self.pool.sign_here(pending)
         } else {
@@ -342,6 +340,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             match signed {
                 Ok(signed) => signed,
                 Err(Overloaded) => {
+                    message.signing = self.since(began_signing);
                     self.admission.count(Busy::Deadline);
                     let reason = message.is_busy(Busy::Deadline);
                     return message.unsigned(reason, body_octets);
@@ -349,6 +348,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             }
         };
 
+        message.signing = self.since(began);
         let mut answer = message.unsigned(Reason::SigningFailed, body_octets);
         let mut reason = plan.reason;
         let now = self.clock.now();
@@ -427,6 +427,44 @@ impl<S: KeyStore + 'static> Filter<S> {
 }
 
 impl Transaction {
+    pub(super) fn new(
+        running: Arc<Running>,
+        held: Held,
+        sender: &[u8],
+        announced: Announced,
+        began: Instant,
+    ) -> Box<Self> {
+        let part = match running.config.signing.mode {
+            SigningMode::Sign => Part::Signer,
+            SigningMode::Shadow => Part::Shadow,
+        };
+        Box::new(Self {
+            running,
+            part,
+            sender: sender.into(),
+            announced,
+            recipients: Recipients::default(),
+            headers: Headers::new(),
+            header: Kept::Whole,
+            held,
+            client: None,
+            busy: None,
+            was_relayed: false,
+            mta: Mta::Unknown,
+            origin: Origin::Untrusted,
+            author: None,
+            rule: None,
+            login: None,
+            warnings: Warnings::default(),
+            peer: Peer::Unknown,
+            began,
+            waited: Duration::ZERO,
+            present: None,
+            finding_keys: Duration::ZERO,
+            signing: Duration::ZERO,
+        })
+    }
+
     /// Takes a recipient, if anybody asks for them.
     pub fn recipient(&mut self, recipient: &[u8]) {
         self.running.policy.recipient(recipient, &mut self.recipients);
@@ -461,7 +499,8 @@ impl Transaction {
     }
 
     /// The answer to a message from a client whose mail is not looked at, if this is one. It can be had at MAIL.
-    fn answer_if_ignored(self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+    fn answer_if_ignored(mut self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+        self.peer = submission.peer;
         if self.running.policy.ignores(submission).is_some() {
             return Ok(self.unsigned(Reason::IgnoredPeer, 0));
         }
@@ -469,7 +508,16 @@ impl Transaction {
     }
 
     /// Judges the message at the end of its header. It came through `listener`.
-    pub fn judge(mut self: Box<Self>, submission: &Submission<'_>, listener: &Listener) -> Judged {
+    pub fn judge(self: Box<Self>, submission: &Submission<'_>, listener: &Listener) -> Judged {
+        self.judge_traced(submission, listener, &mut Untraced)
+    }
+
+    pub(super) fn judge_traced(
+        mut self: Box<Self>,
+        submission: &Submission<'_>,
+        listener: &Listener,
+        trace: &mut impl Trace,
+    ) -> Judged {
         let facts = Facts {
             submission: *submission,
             on_relayed: listener.on_relayed(),
@@ -480,7 +528,7 @@ impl Transaction {
                 Kept::TooLarge | Kept::NoRoom => Header::TooLarge { is_relayed: self.was_relayed },
             },
         };
-        let judgement = self.running.policy.judge(&facts, &mut Untraced);
+        let judgement = self.running.policy.judge(&facts, trace);
         (self.origin, self.author, self.rule) = (judgement.origin, judgement.author, judgement.rule);
         self.mta = Mta::of(submission.macros.value("v"));
         self.warnings.add_if(|| judgement.lacks_recipients, Warning::RecipientsUnknown);
@@ -504,11 +552,36 @@ impl Transaction {
         Judged { message: self, outcome }
     }
 
-    fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
+    /// Prepares the signatures of a plan with their keys, in the order in which they are inserted.
+    pub(super) fn prepare(
+        &self,
+        plan: &Plan<Arc<DomainKeys>>,
+        hashes: &BodyHashes,
+        now: Timestamp,
+    ) -> Result<Preparation, Reason> {
+        let (mut pending, mut keys) = (Vec::new(), Vec::new());
+        // The first of the plan is to stand topmost.
+        for planned in plan.signatures.iter().rev() {
+            let settings = self.settings(&planned.domain);
+            let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
+                return Err(Reason::SigningFailed);
+            };
+            let own = keys_of(planned);
+            pending.extend(prepare_all(&settings, &planned.domain, own, &self.headers, body_hash, now));
+            keys.extend(keys_of(planned).map(|key| (planned.domain.clone(), key.clone())));
+        }
+        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
+        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
+            return Err(Reason::HeaderTooLarge);
+        }
+        Ok(Preparation { pending, keys })
+    }
+
+    pub(super) fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
         settings(&self.running.config, &self.running.policy, self.rule.zip(self.author.as_ref()), domain)
     }
 
-    fn warn_of_header(&mut self, plan: &Plan<Arc<DomainKeys>>) {
+    pub(super) fn warn_of_header(&mut self, plan: &Plan<Arc<DomainKeys>>) {
         for warning in policy::fragile_header(&self.headers, self.mta).iter() {
             self.warnings.add(warning);
         }
@@ -527,6 +600,15 @@ impl Transaction {
         }
         let domains: HashSet<DomainName> = plan.signatures.iter().map(|planned| planned.domain.clone()).collect();
         Others::of(&self.headers).for_part(self.part, &domains)
+    }
+
+    /// What is decided for that reason, and, in the shadow of another signer, what would be without it.
+    pub(super) fn decide_in_part(&self, reason: Reason) -> (Decision, Option<Decision>) {
+        let decision = self.decide(reason);
+        if self.part == Part::Shadow && decision.action != Action::Pass {
+            return (self.decide(Reason::Shadow), Some(decision));
+        }
+        (decision, None)
     }
 
     fn decide(&self, reason: Reason) -> Decision {
@@ -560,14 +642,44 @@ impl Signing {
 }
 
 impl Answer {
+    fn recorded(&self, queue_id: Option<&QueueId>, at: Timestamp, total: Duration) -> Recorded {
+        let message = &self.message;
+        let policy = &message.running.policy;
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let ours = message.finding_keys.saturating_add(message.signing);
+        // In the shadow of another signer they are made, and not inserted.
+        let inserted = if self.decision.action == Action::Sign { self.keys.as_slice() } else { &[] };
+        Recorded {
+            at,
+            queue_id: queue_id.cloned(),
+            decision: self.decision,
+            would: self.would,
+            busy: message.busy.map(Busy::code),
+            origin: message.origin,
+            client: message.peer,
+            from: message.author.as_ref().map(|author| author.domain.clone()),
+            login: message.login.clone(),
+            rule: message.rule.map(|rule| (policy.label(rule), policy.line(rule))),
+            signatures: inserted
+                .iter()
+                .rev()
+                .map(|(domain, key)| (domain.clone(), key.selector.clone(), key.algorithm))
+                .collect(),
+            warnings: message.warnings,
+            bytes: message.headers.octets() as u64 + self.body_octets,
+            spent: Spent {
+                total: micros(total),
+                reading: micros(total.saturating_sub(message.waited)),
+                keys: micros(message.finding_keys),
+                signing: micros(message.signing),
+                other: micros(message.waited.saturating_sub(ours)),
+            },
+        }
+    }
+
     /// Decides for that reason; in the shadow of another signer, nothing is done.
     fn decide(&mut self, reason: Reason) {
-        self.decision = self.message.decide(reason);
-        self.would = None;
-        if self.message.part == Part::Shadow && self.decision.action != Action::Pass {
-            self.would = Some(self.decision);
-            self.decision = self.message.decide(Reason::Shadow);
-        }
+        (self.decision, self.would) = self.message.decide_in_part(reason);
     }
 
     fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
