@@ -136,7 +136,7 @@ fn every_warning_stands_with_its_remedy_and_every_reason_where_it_is_asked_for()
     let rows = section(&page, "What will break after us").lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, Warning::ALL.len());
     // What only signing comes to is asked of nobody.
-    let later = [Reason::Signed, Reason::Overload, Reason::SigningFailed];
+    let later = [Reason::Signed, Reason::Shadow, Reason::SignedBefore, Reason::Overload, Reason::SigningFailed];
     for reason in Reason::ALL.iter().filter(|reason| !later.contains(reason)) {
         assert!(page.contains(&format!("`{reason}`")), "docs/policy.md lacks {reason}");
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::verifier::{InvalidSignature, ParsedSignature};
 
-pub use difference::{Difference, Kind, What};
+pub use difference::{Difference, What};
 
 /// Whether something that a signature states is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::message::{Headers, Spacing};
 use crate::milter::HeaderChanges;
 use crate::names::DomainName;
 use crate::observe::line::Value;
+use crate::policy::DifferenceKind;
 
 /// The name of the field that a signature is.
 pub const SIGNATURE_FIELD: &str = "DKIM-Signature";
@@ -258,16 +259,21 @@ impl Beside {
         (!seen.is_empty()).then(|| Self::compare(&[], &seen))
     }
 
+    /// The kinds of the differences, each once, in the order of their documentation.
+    pub(super) fn kinds(&self) -> Vec<DifferenceKind> {
+        let mut kinds: Vec<_> = self.differences.iter().map(DifferenceKind::of).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     /// The kinds of the differences and what they say, for the message's log line.
     pub(super) fn append_to(&self, fields: &mut Vec<(&'static str, Value)>) {
         if self.differences.is_empty() {
             fields.push(("differences", Value::Name("none")));
             return;
         }
-        let mut kinds: Vec<_> = self.differences.iter().map(Difference::kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let codes: Vec<&str> = kinds.into_iter().map(|kind| kind.code()).collect();
+        let codes: Vec<&str> = self.kinds().into_iter().map(DifferenceKind::code).collect();
         fields.push(("differences", Value::Text(codes.join(","))));
         let said: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
         let mut said = said.join("; ");

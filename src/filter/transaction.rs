@@ -211,7 +211,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         self.tally.count_warnings(answer.message.warnings);
         self.tally.count_replaced(answer.removed.len());
         if let Some(beside) = &answer.beside {
-            self.tally.count_comparison(&beside.differences);
+            self.tally.count_comparison(&beside.kinds());
         }
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
