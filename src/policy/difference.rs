@@ -113,7 +113,7 @@ impl DifferenceKind {
             Self::FieldsNotSigned => "add the fields to oversign or sign_present",
             Self::FieldsAdded => "nothing to do: more is protected; or take them out of oversign and sign_present",
             Self::BodyHash => "let nothing change the body between the two signers",
-            Self::BodyLength => "turn the other signer's l= off (OpenDKIM: BodyLengths)",
+            Self::BodyLength => "turn the other signer's l= off (OpenDKIM: BodyLengthDB)",
             Self::Identity => "set identity in [domain] or a [[rule]]",
             Self::Lifetime => "set expire_after in [signing], [domain] or a [[rule]]",
             Self::Unreadable => "nobody can verify that signature; nothing to do where the other signer makes it so",
