@@ -20,7 +20,7 @@ mod signing_pool;
 mod transaction;
 
 pub use admission::{Admission, ClientId, Held, InProgress, Speed};
-pub use beside::SIGNATURE_FIELD;
+pub use beside::{SIGNATURE_FIELD, report_comparisons};
 pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
