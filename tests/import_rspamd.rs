@@ -179,7 +179,7 @@ fn maps_of_selectors_and_paths_are_taken_over() {
         &[
             (
                 LOCAL,
-                "selector_map = \"DIR/selectors.map\";\npath_map = \"$LOCAL_CONFDIR/paths.map\";\ntry_fallback = false;\n\
+                "selector_map = \"DIR/selectors.map\";\npath_map = \"DIR/paths.map\";\ntry_fallback = false;\n\
                  path = \"DIR/keys/$selector.key\";\nselector = \"fallback\";\n",
             ),
             ("selectors.map", "# selectors\nexample.com a\nexample.net b\n"),

@@ -91,7 +91,10 @@ impl<'r, S: Sources> Reader<'r, S> {
                 Entry::Macro(name, options, value) if name.starts_with("include") => {
                     let Kind::Text(named) = &value.kind else { continue };
                     let named = self.expand(named);
-                    if ["local.d/", "override.d/", "dynamic/"].iter().any(|part| named.contains(part)) {
+                    let is_tried = options.replace(' ', "").contains("try=true");
+                    let is_read_anyway =
+                        ["/local.d/", "/override.d/", "/dynamic/"].iter().any(|part| named.contains(part));
+                    if is_tried && is_read_anyway {
                         continue;
                     }
                     if named.contains(['*', '?', '[']) || named.contains("://") {
@@ -100,7 +103,6 @@ impl<'r, S: Sources> Reader<'r, S> {
                         self.find("import.include", Severity::Error, value.place, evidence, remedy);
                         continue;
                     }
-                    let is_tried = options.replace(' ', "").contains("try=true");
                     let missing = if is_tried { Missing::Allowed } else { Missing::Error };
                     let below = path.parent().unwrap_or(Path::new("/")).join(named);
                     found.extend(self.file(&below, missing));
