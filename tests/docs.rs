@@ -13,7 +13,7 @@ use clap::CommandFactory;
 use serde_json::Value;
 use support::with_input;
 use waxseal::cli::CommandLine;
-use waxseal::policy::{Decision, OnFailure, OnUnsignable, Reason, Warning};
+use waxseal::policy::{Decision, DifferenceKind, OnFailure, OnUnsignable, Reason, Warning};
 
 const PAGES: [&str; 4] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "keys/README.md"];
 
@@ -136,9 +136,19 @@ fn every_warning_stands_with_its_remedy_and_every_reason_where_it_is_asked_for()
     let rows = section(&page, "What will break after us").lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, Warning::ALL.len());
     // What only signing comes to is asked of nobody.
-    let later = [Reason::Signed, Reason::Overload, Reason::SigningFailed];
+    let later = [Reason::Signed, Reason::Shadow, Reason::SignedBefore, Reason::Overload, Reason::SigningFailed];
     for reason in Reason::ALL.iter().filter(|reason| !later.contains(reason)) {
         assert!(page.contains(&format!("`{reason}`")), "docs/policy.md lacks {reason}");
+    }
+}
+
+#[test]
+fn every_difference_between_signers_stands_with_its_remedy() {
+    let page = read("docs/cut-over.md");
+    let page = section(&page, "In the shadow");
+    for kind in DifferenceKind::ALL {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
+        assert!(row.is_some_and(|row| row.split(" | ").count() == 3), "docs/cut-over.md lacks {kind}");
     }
 }
 

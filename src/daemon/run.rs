@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
 use crate::files::configuration::{self, ConfigError};
 use crate::files::maps::{self, Stamps};
-use crate::filter::{Filter, KeyLookup, Running, SigningPool};
+use crate::filter::{Filter, KeyLookup, Running, SigningPool, report_comparisons};
 use crate::keystore::{CacheOptions, Directory, KeyCache, KeyStore, StoreError};
 use crate::milter::Session;
 use crate::observe::journald::Journal;
@@ -214,6 +214,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
             let (messages, remedy) = (tally.of_warning(warning), warning.remedy());
             tracing::info!(%warning, messages, remedy, "messages were signed with this warning");
         }
+        report_comparisons(tally);
         let cache = self.filter.keys.cache().statistics();
         tracing::info!(
             signed = tally.of_action(Action::Sign),
@@ -314,6 +315,8 @@ fn replace_config<S: KeyStore + 'static>(
             }
             *maps = MapWatch::new(stamps);
             filter.running.store(Arc::new(Running::new(Arc::new(new), policy)));
+            // What was seen with the old one, beside what the new one will come to.
+            report_comparisons(&filter.tally);
             tracing::info!("configuration reloaded");
             Reloaded::Whole
         }

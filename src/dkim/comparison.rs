@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::verifier::{InvalidSignature, ParsedSignature};
 
-pub use difference::{Difference, Kind, What};
+pub use difference::{Difference, What};
 
 /// Whether something that a signature states is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,8 @@ fn pair(our: &ParsedSignature, their: &ParsedSignature, seen: &Theirs<'_>) -> Ve
     }
     // One without i= stands for the domain (RFC 6376 §3.5). Domains of different signatures differ anyway.
     let is_default = |signature: &ParsedSignature| signature.auid == format!("@{}", signature.domain);
-    if !same_auid(their, our) && !(is_default(their) && is_default(our)) {
+    let is_same = same_auid(their, our) || is_default(their) && is_default(our);
+    if !is_same {
         found.push(What::Identity { theirs: their.auid.clone(), ours: our.auid.clone() });
     }
     let (of_theirs, of_ours) = (lifetime(their), lifetime(our));

@@ -5,16 +5,22 @@
 //!                                                                                   └─▶ resolved  ─▶ Resolution
 //! ```
 
+mod report;
+
 use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
 
 use super::prepare::SignedBy;
 use crate::dkim::comparison::{self, Check, Difference, Theirs};
 use crate::dkim::verifier::{InvalidSignature, MAX_SIGNATURES, ParsedSignature, first_signatures, signatures};
-use crate::dkim::{BodyHashes, Canonicalization, SignatureField};
+use crate::dkim::{BodyHashes, Canonicalization, KeyId, SignatureField};
 use crate::message::{Headers, Spacing};
 use crate::milter::HeaderChanges;
 use crate::names::DomainName;
 use crate::observe::line::Value;
+use crate::policy::DifferenceKind;
+
+pub use report::report_comparisons;
 
 /// The name of the field that a signature is.
 pub const SIGNATURE_FIELD: &str = "DKIM-Signature";
@@ -147,13 +153,42 @@ impl Seen {
     }
 
     /// Whether our own key made it, and what is known of the body agrees.
-    fn is_ours(&self, (domain, key): &SignedBy) -> bool {
+    pub(super) fn is_ours(&self, (domain, key): &SignedBy) -> bool {
         let same_name = |signature: &ParsedSignature| signature.domain == *domain && signature.selector == key.selector;
         self.key == Check::Right && self.other.signature.as_ref().is_ok_and(same_name)
     }
 
     fn theirs(&self) -> Theirs<'_> {
         Theirs { signature: self.other.signature.as_ref(), body_hash: self.body_hash, key: self.key }
+    }
+}
+
+/// Keys of ours that the signer before us has as well, as its signatures have shown. Not more than a bound: those beyond it are
+/// proven by each message for itself.
+#[derive(Debug, Default)]
+pub(super) struct ProvenKeys(RwLock<HashSet<KeyId>>);
+
+/// So many are remembered, 32 octets each.
+const MOST_PROVEN: usize = 100_000;
+
+impl ProvenKeys {
+    /// Whether each of these keys is proven, by this message or by one before it.
+    pub(super) fn with(&self, made_by: &[SignedBy], seen: &[Seen]) -> Vec<bool> {
+        let is_proven = |key: &SignedBy| {
+            let id = key.1.key.id();
+            if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+                return true;
+            }
+            let is_proven = seen.iter().any(|seen| seen.is_ours(key));
+            if is_proven {
+                let mut proven = self.0.write().unwrap_or_else(PoisonError::into_inner);
+                if proven.len() < MOST_PROVEN {
+                    proven.insert(id);
+                }
+            }
+            is_proven
+        };
+        made_by.iter().map(is_proven).collect()
     }
 }
 
@@ -167,10 +202,11 @@ pub(super) struct Resolution {
 }
 
 /// What to insert of signatures by these keys, and what to take away, so that the message ends with one valid signature of
-/// each domain and selector.
+/// each domain and selector. `proven` says of each key whether the signer before us is known to have the same.
 pub(super) fn resolve(
     part: Part,
     made_by: &[SignedBy],
+    proven: &[bool],
     seen: &[Seen],
     changes: HeaderChanges,
     again: SignAgain,
@@ -185,7 +221,7 @@ pub(super) fn resolve(
             let can_succeed = |domain: &DomainName| {
                 let replaceable = || seen.iter().any(|seen| seen.is_replaceable(domain));
                 let can_remove = changes == HeaderChanges::AddAndChange || again == SignAgain::Yes;
-                (can_remove || !replaceable()) && !is_disproved(domain, made_by, seen)
+                (can_remove || !replaceable()) && !is_disproved(domain, made_by, proven, seen)
             };
             let stays = |signed_by: &SignedBy| {
                 // One of the beginning of the body (l=) is not taken away.
@@ -209,16 +245,17 @@ pub(super) fn resolve(
 }
 
 /// Whether one of our keys of that domain seems to be another than the signer before us has under the same selector: ours would
-/// then not verify, and theirs must stay. A forged signature proves nothing where a genuine one is there too.
-fn is_disproved(domain: &DomainName, made_by: &[SignedBy], seen: &[Seen]) -> bool {
-    made_by.iter().filter(|(of, _)| of == domain).any(|key| {
+/// then not verify, and theirs must stay. A forged signature shows nothing of a key that has been proven.
+fn is_disproved(domain: &DomainName, made_by: &[SignedBy], proven: &[bool], seen: &[Seen]) -> bool {
+    let unproven = made_by.iter().zip(proven).filter(|(_, proven)| !**proven).map(|(key, _)| key);
+    unproven.filter(|(of, _)| of == domain).any(|key| {
         let same_name = |seen: &&Seen| {
             let signature = seen.other.signature.as_ref();
             signature.is_ok_and(|signature| signature.domain == key.0 && signature.selector == key.1.selector)
         };
         let is_evidence =
             |seen: &Seen| seen.other.is_fresh && seen.body_hash == Check::Right && seen.key == Check::Wrong;
-        seen.iter().filter(same_name).any(is_evidence) && !seen.iter().any(|seen| seen.is_ours(key))
+        seen.iter().filter(same_name).any(is_evidence)
     })
 }
 
@@ -258,16 +295,21 @@ impl Beside {
         (!seen.is_empty()).then(|| Self::compare(&[], &seen))
     }
 
+    /// The kinds of the differences, each once, in the order of their documentation.
+    pub(super) fn kinds(&self) -> Vec<DifferenceKind> {
+        let mut kinds: Vec<_> = self.differences.iter().map(DifferenceKind::of).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     /// The kinds of the differences and what they say, for the message's log line.
     pub(super) fn append_to(&self, fields: &mut Vec<(&'static str, Value)>) {
         if self.differences.is_empty() {
             fields.push(("differences", Value::Name("none")));
             return;
         }
-        let mut kinds: Vec<_> = self.differences.iter().map(Difference::kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let codes: Vec<&str> = kinds.into_iter().map(|kind| kind.code()).collect();
+        let codes: Vec<&str> = self.kinds().into_iter().map(DifferenceKind::code).collect();
         fields.push(("differences", Value::Text(codes.join(","))));
         let said: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
         let mut said = said.join("; ");

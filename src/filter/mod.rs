@@ -17,7 +17,7 @@ mod running;
 mod signing_pool;
 mod transaction;
 
-pub use beside::SIGNATURE_FIELD;
+pub use beside::{SIGNATURE_FIELD, report_comparisons};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
 pub use running::Running;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::beside::ProvenKeys;
 use crate::config::Config;
 use crate::milter::{ConnectReplies, HeaderChanges, Macros, RecipientEvents, SessionOptions, SymbolLists};
 use crate::policy::{MacroValues, Policy};
@@ -14,6 +15,8 @@ pub struct Running {
     /// Who is signed for.
     pub policy: Arc<Policy>,
     symbol_lists: Arc<SymbolLists>,
+    /// Of the signer before us.
+    pub(super) proven: Arc<ProvenKeys>,
 }
 
 impl Running {
@@ -21,7 +24,7 @@ impl Running {
     pub fn new(config: Arc<Config>, policy: Policy) -> Self {
         let names: Vec<String> = policy.macros().iter().map(|condition| condition.listed_name()).collect();
         let symbol_lists = SymbolLists::default().with(names.iter().map(String::as_str));
-        Self { config, policy: Arc::new(policy), symbol_lists: Arc::new(symbol_lists) }
+        Self { config, policy: Arc::new(policy), symbol_lists: Arc::new(symbol_lists), proven: Arc::default() }
     }
 
     /// What a session that begins now asks of its MTA.

@@ -211,7 +211,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         self.tally.count_warnings(answer.message.warnings);
         self.tally.count_replaced(answer.removed.len());
         if let Some(beside) = &answer.beside {
-            self.tally.count_comparison(&beside.differences);
+            self.tally.count_comparison(&beside.kinds());
         }
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
@@ -296,7 +296,8 @@ impl<S: KeyStore + 'static> Filter<S> {
                 answer.beside = Some(Beside::compare(&answer.signatures, &seen));
             }
             let again = if answer.message.running.config.signing.sign_again { SignAgain::Yes } else { SignAgain::No };
-            let resolution = resolve(answer.message.part, &answer.keys, &seen, changes, again);
+            let proven = answer.message.running.proven.with(&answer.keys, &seen);
+            let resolution = resolve(answer.message.part, &answer.keys, &proven, &seen, changes, again);
             let is_inserted = resolution.inserted.contains(&true);
             if answer.message.part != Part::Shadow && !is_inserted {
                 reason = Reason::SignedBefore;

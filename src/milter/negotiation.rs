@@ -425,6 +425,7 @@ mod tests {
             offer.accept(HeaderChanges::AddAndChange, RecipientEvents::Wanted, ConnectReplies::Wanted, None).unwrap();
         assert_eq!(agreement.actions, Actions(0x11));
         assert!(!agreement.steps.contains(Steps::NO_RECIPIENT) && agreement.steps.contains(Steps::NO_REPLY_RECIPIENT));
+        assert!(!agreement.steps.contains(Steps::NO_REPLY_CONNECT));
         let mut out = Vec::new();
         agreement.append(Some(&SymbolLists::default()), &mut out);
         assert_eq!(out.len(), frame::OVERHEAD + 12);

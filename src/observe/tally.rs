@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::dkim::comparison::{Difference, Kind};
-use crate::policy::{Action, Decision, Reason, Warning, Warnings};
+use crate::policy::{Action, Decision, DifferenceKind, Reason, Warning, Warnings};
 
 /// Counts decisions since the start; shared by all connections.
 #[derive(Debug, Default)]
@@ -15,7 +14,7 @@ pub struct Tally {
     ignored_connections: AtomicU64,
     compared: AtomicU64,
     compared_same: AtomicU64,
-    differences: [AtomicU64; Kind::ALL.len()],
+    differences: [AtomicU64; DifferenceKind::ALL.len()],
     replaced: AtomicU64,
 }
 
@@ -44,12 +43,12 @@ impl Tally {
     }
 
     /// Counts a message whose signatures were held against those of another signer; each kind once.
-    pub fn count_comparison(&self, differences: &[Difference]) {
+    pub fn count_comparison(&self, kinds: &[DifferenceKind]) {
         self.compared.fetch_add(1, Ordering::Relaxed);
-        if differences.is_empty() {
+        if kinds.is_empty() {
             self.compared_same.fetch_add(1, Ordering::Relaxed);
         }
-        for kind in Kind::ALL.into_iter().filter(|kind| differences.iter().any(|found| found.kind() == *kind)) {
+        for kind in DifferenceKind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
             self.differences[kind as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -75,7 +74,7 @@ impl Tally {
     }
 
     /// Those of them with a difference of this kind.
-    pub fn of_difference(&self, kind: Kind) -> u64 {
+    pub fn of_difference(&self, kind: DifferenceKind) -> u64 {
         self.differences[kind as usize].load(Ordering::Relaxed)
     }
 
@@ -118,6 +117,16 @@ mod tests {
         assert!(Reason::ALL.iter().all(|&reason| tally.of_reason(reason) == 1));
         assert_eq!(tally.of_action(Action::Pass), Reason::ALL.len() as u64);
         assert_eq!(tally.of_action(Action::Sign), 0);
+    }
+
+    #[test]
+    fn a_comparison_counts_each_kind_once() {
+        let tally = Tally::default();
+        tally.count_comparison(&[]);
+        tally.count_comparison(&[DifferenceKind::Selector, DifferenceKind::Selector, DifferenceKind::Key]);
+        assert_eq!((tally.compared(), tally.compared_same()), (2, 1));
+        let found = DifferenceKind::ALL.into_iter().filter(|kind| tally.of_difference(*kind) == 1);
+        assert_eq!(found.collect::<Vec<_>>(), [DifferenceKind::Selector, DifferenceKind::Key]);
     }
 
     #[test]

@@ -219,9 +219,10 @@ impl<K: SigningKeys> Hunt<K> {
             if lacks(also, Presence::Unusable) {
                 return Err(Reason::KeysUnusable);
             }
-        }
-        if self.search.is_named {
-            return Err(Reason::NoNamedKey);
+            // Whoever named it wants it, and nobody else's signature stands in for it.
+            if !also && self.search.is_named {
+                return Err(Reason::NoNamedKey);
+            }
         }
         Err(if lacks(false, Presence::NotActive) { Reason::NoActiveKey } else { Reason::NoKey })
     }

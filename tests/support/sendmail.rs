@@ -22,7 +22,8 @@ pub(crate) struct Sendmail {
 }
 
 impl Sendmail {
-    /// Starts it with `scratch`, in which a milter listens already on `milter.sock`. Mail goes to the port `sink`,
+    /// Starts it with `scratch`, in which a milter listens already on `milter.sock`, and another, if there is the folder, on
+    /// `first/milter.sock`, which is shown messages first. Mail goes to the port `sink`,
     /// that for the domain `seven.test` to `seven_bit_sink`.
     pub(crate) fn start(scratch: Scratch, sink: u16, seven_bit_sink: u16) -> Self {
         tools::need_root();
@@ -30,6 +31,7 @@ impl Sendmail {
         let m4 = tools::installed(&["/usr/bin/m4"], "m4");
         let unshare = tools::installed(&["/usr/bin/unshare"], "util-linux");
         let (port, submission_port) = (free_port(), free_port());
+        let first = if scratch.join("first").exists() { FIRST_FILTER } else { "" };
         for folder in ["mqueue", "clientmqueue", "run", "sendmail"] {
             scratch.folder(folder);
         }
@@ -39,7 +41,7 @@ impl Sendmail {
         scratch.write("nsswitch.conf", "hosts: files\npasswd: files\ngroup: files\n");
         scratch.write("service.switch", "hosts files\naliases files\n");
         for (name, source) in [
-            ("mta", daemon_configuration(port, submission_port, sink, seven_bit_sink)),
+            ("mta", daemon_configuration(port, submission_port, sink, seven_bit_sink, first)),
             ("msp", submission_configuration(port)),
         ] {
             let source = scratch.write(&format!("{name}.mc"), source);
@@ -138,7 +140,10 @@ define(`confREFUSE_LA', `1000')dnl
 define(`confDELAY_LA', `0')dnl
 ";
 
-fn daemon_configuration(port: u16, submission_port: u16, sink: u16, seven_bit_sink: u16) -> String {
+/// A milter before ours.
+const FIRST_FILTER: &str = "INPUT_MAIL_FILTER(`first', `S=unix:/mnt/first/milter.sock, F=T')dnl\n";
+
+fn daemon_configuration(port: u16, submission_port: u16, sink: u16, seven_bit_sink: u16, first: &str) -> String {
     format!(
         "{COMMON}\
 define(`QUEUE_DIR', `/mnt/mqueue')dnl
@@ -155,7 +160,7 @@ define(`ESMTP_MAILER_ARGS', `TCP $h {sink}')dnl
 define(`SMART_HOST', `esmtp:[127.0.0.1]')dnl
 DAEMON_OPTIONS(`Family=inet, Name=MTA, Port={port}, Addr=127.0.0.1')dnl
 DAEMON_OPTIONS(`Family=inet, Name=ORIGINATING, Port={submission_port}, Addr=127.0.0.1')dnl
-INPUT_MAIL_FILTER(`waxseal', `S=unix:/mnt/milter.sock, F=T')dnl
+{first}INPUT_MAIL_FILTER(`waxseal', `S=unix:/mnt/milter.sock, F=T')dnl
 MAILER(`smtp')dnl
 LOCAL_RULE_0
 R$+ < @ seven.test . >\t$#smtp $@ [127.0.0.1] $: $1 < @ seven.test . >

@@ -73,6 +73,18 @@ impl Installation {
         installation
     }
 
+    /// Makes one in `scratch` that signs for these domains with one key of another signer, under that signer's selector.
+    pub(crate) fn with_key_of_another(scratch: &Scratch, domains: &[&str], selector: &str, key: &Path) -> Self {
+        let folder = scratch.join("waxseal");
+        tools::run(cli().arg("init").arg("--dir").arg(&folder).arg("--yes").arg("unrelated.test"));
+        let installation = Self { folder, records: String::new() };
+        let list: String = domains.iter().map(|domain| format!("{domain} {selector} {}\n", key.display())).collect();
+        let list = scratch.write("keys.list", list);
+        tools::run(installation.command("import").arg("key").arg("--list").arg(list).arg("--activate"));
+        installation.configure("");
+        installation
+    }
+
     /// The records to verify against, one a line: name, blank, value.
     pub(crate) fn records(&self) -> &str {
         &self.records

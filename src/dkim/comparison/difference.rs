@@ -1,4 +1,4 @@
-//! What a difference is called, what it says, and what to do about it.
+//! What a difference is, and what it says.
 
 use std::fmt;
 
@@ -79,132 +79,9 @@ pub enum What {
     Unreadable(InvalidSignature),
 }
 
-/// The kind of a difference, by which it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Only we sign.
-    OnlyOurs,
-    /// Only the other signs.
-    OnlyTheirs,
-    /// d=
-    Domain,
-    /// s=
-    Selector,
-    /// a=
-    Algorithm,
-    /// Another key behind the same selector.
-    Key,
-    /// c=
-    Canonicalization,
-    /// We sign fewer fields.
-    FieldsNotSigned,
-    /// We sign more fields.
-    FieldsAdded,
-    /// bh=
-    BodyHash,
-    /// l=
-    BodyLength,
-    /// i=
-    Identity,
-    /// x=
-    Lifetime,
-    /// No signature at all.
-    Unreadable,
-}
-
-impl Kind {
-    /// All, in the order of their documentation.
-    pub const ALL: [Self; 14] = [
-        Self::OnlyOurs,
-        Self::OnlyTheirs,
-        Self::Domain,
-        Self::Selector,
-        Self::Algorithm,
-        Self::Key,
-        Self::Canonicalization,
-        Self::FieldsNotSigned,
-        Self::FieldsAdded,
-        Self::BodyHash,
-        Self::BodyLength,
-        Self::Identity,
-        Self::Lifetime,
-        Self::Unreadable,
-    ];
-
-    /// The kind's stable code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::OnlyOurs => "only_ours",
-            Self::OnlyTheirs => "only_theirs",
-            Self::Domain => "domain",
-            Self::Selector => "selector",
-            Self::Algorithm => "algorithm",
-            Self::Key => "key",
-            Self::Canonicalization => "canonicalization",
-            Self::FieldsNotSigned => "fields_not_signed",
-            Self::FieldsAdded => "fields_added",
-            Self::BodyHash => "body_hash",
-            Self::BodyLength => "body_length",
-            Self::Identity => "identity",
-            Self::Lifetime => "lifetime",
-            Self::Unreadable => "unreadable",
-        }
-    }
-
-    /// What to do about it.
-    pub fn remedy(self) -> &'static str {
-        match self {
-            Self::OnlyOurs => "if such mail is not to be signed, say so with a [[rule]] that has never = true",
-            Self::OnlyTheirs => "see the line's would_reason; `waxseal explain` says what to change",
-            Self::Domain => "set sign in a [[rule]], or subdomains in [domain]",
-            Self::Selector => {
-                "name the selector in a [[rule]] or its map, or activate the key that the other signer uses"
-            }
-            Self::Algorithm => "activate a key of the other signer's algorithm, or leave it: verifiers take both",
-            Self::Key => {
-                "do not cut over: import the key that the other signer uses, or compare `waxseal verify` with DNS"
-            }
-            Self::Canonicalization => "set canonicalization in [signing], [domain] or a [[rule]]",
-            Self::FieldsNotSigned => "add the fields to oversign or sign_present",
-            Self::FieldsAdded => "nothing to do: more is protected; or take them out of oversign and sign_present",
-            Self::BodyHash => "let nothing change the body between the two signers",
-            Self::BodyLength => "turn the other signer's l= off (OpenDKIM: BodyLengths)",
-            Self::Identity => "set identity in [domain] or a [[rule]]",
-            Self::Lifetime => "set expire_after in [signing], [domain] or a [[rule]]",
-            Self::Unreadable => "nobody can verify that signature; nothing to do where the other signer makes it so",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.code())
-    }
-}
-
 impl Difference {
     pub(super) fn of(signature: &ParsedSignature, what: What) -> Self {
         Self { record: Some((signature.domain.clone(), signature.selector.clone())), what }
-    }
-
-    /// The kind by which it is counted.
-    pub fn kind(&self) -> Kind {
-        match self.what {
-            What::OnlyOurs => Kind::OnlyOurs,
-            What::OnlyTheirs => Kind::OnlyTheirs,
-            What::Domain { .. } => Kind::Domain,
-            What::Selector { .. } => Kind::Selector,
-            What::Algorithm { .. } => Kind::Algorithm,
-            What::Key => Kind::Key,
-            What::Canonicalization { .. } => Kind::Canonicalization,
-            What::FieldsNotSigned(_) => Kind::FieldsNotSigned,
-            What::FieldsAdded(_) => Kind::FieldsAdded,
-            What::BodyHash => Kind::BodyHash,
-            What::BodyLength { .. } => Kind::BodyLength,
-            What::Identity { .. } => Kind::Identity,
-            What::Lifetime { .. } => Kind::Lifetime,
-            What::Unreadable(_) => Kind::Unreadable,
-        }
     }
 }
 

@@ -630,3 +630,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_filter_that_wants_it_is_asked_when_a_client_connects() {
+    const CONNECT: &[u8] = b"\0\0\0\x1bC[192.0.2.1]\x004\0\x19192.0.2.1\0";
+    for (reply, octet) in [(Reply::Accept, b'a'), (Reply::Continue, b'c')] {
+        let options = SessionOptions { connects: ConnectReplies::Wanted, ..SessionOptions::default() };
+        let (mut session, mut out) = (Session::new(options), Vec::new());
+        session.receive(OFFER, &mut out).unwrap();
+        assert_eq!(session.header_changes(), HeaderChanges::AddOnly);
+        out.clear();
+        let length = u32::try_from(CONNECT.len() - 4).unwrap().to_be_bytes();
+        let connect = [&length[..], &CONNECT[4..]].concat();
+        let received = session.receive(&connect, &mut out).unwrap();
+        assert!(matches!(received.event, Some(Event::Connect { .. })));
+        assert!(session.owes_reply() && out.is_empty());
+        session.reply(reply, &mut out).unwrap();
+        assert_eq!(out, [0, 0, 0, 1, octet]);
+        // Should the MTA go on nevertheless, it is heard.
+        let received = session.receive(b"\0\0\0\x04M<>\0", &mut out).unwrap();
+        assert!(matches!(received.event, Some(Event::Mail { .. })));
+    }
+}
