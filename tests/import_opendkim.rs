@@ -501,6 +501,10 @@ impl Sources for Files {
         let octets = fs::read(path).map_err(|source| Unreadable { path: path.to_owned(), source })?;
         Ok(Zeroizing::new(octets))
     }
+
+    fn list(&mut self, _: &Path) -> Result<Vec<String>, Unreadable> {
+        Ok(Vec::new())
+    }
 }
 
 #[test]

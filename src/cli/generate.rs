@@ -311,7 +311,7 @@ fn rsa(bits: &str) -> anyhow::Result<KeyKind> {
 pub(super) fn command(name: &str, config: &Path, domains: &[DomainName]) -> String {
     let option =
         if config == Path::new(DEFAULT_PATH) { String::new() } else { format!("--config {} ", Quoted(config)) };
-    format!("waxseal {option}{name} {}", join(domains))
+    format!("waxseal {option}{name} {}", join(domains)).trim_end().to_owned()
 }
 
 /// Domains as they stand on a command line.

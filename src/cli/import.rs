@@ -6,6 +6,7 @@ mod opendkim;
 mod passphrase;
 mod real;
 mod report;
+mod rspamd;
 mod sources;
 mod takeover;
 
@@ -28,11 +29,13 @@ pub(super) struct Args {
 enum Subject {
     Key(key::Args),
     Opendkim(opendkim::Args),
+    Rspamd(rspamd::Args),
 }
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match &args.subject {
         Subject::Key(args) => key::run(args, config, out),
         Subject::Opendkim(args) => opendkim::run(args, out),
+        Subject::Rspamd(args) => rspamd::run(args, out),
     }
 }

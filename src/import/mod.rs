@@ -14,6 +14,7 @@
 mod carried;
 pub mod opendkim;
 mod proof;
+pub mod rspamd;
 mod source;
 
 pub use carried::{Carried, CarriedKey, KeyUse, MAP, Wishes};

@@ -13,6 +13,9 @@ pub trait Sources {
     /// The octets of a file.
     fn read(&mut self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Unreadable>;
 
+    /// The names of the files in a directory.
+    fn list(&mut self, path: &Path) -> Result<Vec<String>, Unreadable>;
+
     /// The private keys in these files, in their order.
     fn private_keys(&mut self, paths: &[PathBuf]) -> Vec<Result<PrivateKey, KeyUnusable>> {
         paths.iter().map(|path| KeyUnusable::or_key(&self.read(path)?)).collect()

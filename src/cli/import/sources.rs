@@ -26,6 +26,13 @@ impl Sources for Files {
         read(path, LARGEST).map(|(octets, _)| octets)
     }
 
+    fn list(&mut self, path: &Path) -> Result<Vec<String>, Unreadable> {
+        let failed = |source| Unreadable { path: path.to_owned(), source };
+        let entries = fs::read_dir(path).map_err(failed)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect::<io::Result<Vec<String>>>().map_err(failed)
+    }
+
     fn private_keys(&mut self, paths: &[PathBuf]) -> Vec<Result<PrivateKey, KeyUnusable>> {
         let bar = progress_bar(paths.len(), "keys");
         let mut keys = Vec::with_capacity(paths.len());

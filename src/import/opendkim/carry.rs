@@ -20,17 +20,7 @@ use crate::policy::AddressPattern;
 impl Setup {
     /// Says the same in Waxseal's terms. With an error among the findings nothing should be made of it.
     pub fn carry(&self, wishes: &Wishes, sources: &mut impl Sources, findings: &mut Vec<Finding>) -> Carried {
-        let lines = Lines::of(self, &wishes.domains, findings);
-        let keys = self.keys(&lines, sources, findings);
-        let signers = Signers::of(&keys);
-        let lines = match self.matches {
-            Matches::First => lines.into_iter().map(|line| MapLine::of(&line, &[], &signers)).collect(),
-            Matches::All => merged(lines, &signers, findings),
-        };
-        let mut map = String::from("# Whom OpenDKIM's tables sign for. The first line that fits decides.\n");
-        for MapLine { pattern, value } in &lines {
-            let _ = writeln!(map, "{pattern}  {value}");
-        }
+        let (map, keys) = self.map_and_keys(wishes, sources, findings);
         self.note_socket(wishes, findings);
         let listener = v1::Listener { socket: Some(wishes.listen.clone()), ..v1::Listener::default() };
         let spec = v1::Spec {
@@ -43,6 +33,27 @@ impl Setup {
             ..v1::Spec::default()
         };
         Carried { spec, map, keys }
+    }
+
+    /// Whom the tables sign for, and the keys that they name.
+    pub(in crate::import) fn map_and_keys(
+        &self,
+        wishes: &Wishes,
+        sources: &mut impl Sources,
+        findings: &mut Vec<Finding>,
+    ) -> (String, Vec<CarriedKey>) {
+        let lines = Lines::of(self, &wishes.domains, findings);
+        let keys = self.keys(&lines, sources, findings);
+        let signers = Signers::of(&keys);
+        let lines = match self.matches {
+            Matches::First => lines.into_iter().map(|line| MapLine::of(&line, &[], &signers)).collect(),
+            Matches::All => merged(lines, &signers, findings),
+        };
+        let mut map = String::from("# Who is signed for, and by whom. The first line that fits decides.\n");
+        for MapLine { pattern, value } in &lines {
+            let _ = writeln!(map, "{pattern}  {value}");
+        }
+        (map, keys)
     }
 
     fn rules(&self, findings: &mut Vec<Finding>) -> Vec<v1::Rule> {

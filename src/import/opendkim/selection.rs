@@ -63,7 +63,7 @@ impl Setup {
     }
 
     /// None where a key that is named is not there.
-    pub(super) fn signatures(&self, local_part: &str, domain: &str) -> Option<Vec<Signature>> {
+    pub(in crate::import) fn signatures(&self, local_part: &str, domain: &str) -> Option<Vec<Signature>> {
         let mut signatures = Vec::new();
         match &self.who {
             Who::Nobody => {}

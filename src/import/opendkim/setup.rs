@@ -111,6 +111,36 @@ impl Setup {
         }
     }
 
+    /// Tables alone, with which others sign as OpenDKIM does: patterns of authors with names of keys, and keys by their names.
+    /// Each text has its place; relative paths are relative to `base`.
+    pub(in crate::import) fn of_tables(
+        base: &Path,
+        signing: Vec<(String, String, Place)>,
+        keys: Vec<(String, String, Place)>,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let entries = |table: Vec<(String, String, Place)>| {
+            table.into_iter().map(|(key, value, place)| Entry { key, value, place }).collect()
+        };
+        let lines = DataSet::new(Kind::Patterns, entries(signing));
+        let keys = key_table(DataSet::new(Kind::Exact, entries(keys)), findings);
+        Self {
+            settings: Settings::default(),
+            base: base.to_owned(),
+            who: Who::Table { lines, keys },
+            matches: Matches::First,
+            internal: DataSet::default(),
+            peers: DataSet::default(),
+            mta: DataSet::default(),
+            macros: DataSet::default(),
+            unsigned_recipients: DataSet::default(),
+            exempt: DataSet::default(),
+            sender_headers: Vec::new(),
+            header_lists: HashMap::new(),
+            path: base.to_owned(),
+        }
+    }
+
     /// The user whom OpenDKIM becomes, perhaps with a group.
     pub fn user(&self) -> Option<&str> {
         self.settings.value("userid")
