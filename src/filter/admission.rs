@@ -171,7 +171,7 @@ impl Admission {
         }
         if let Some(ticket) = held.ticket {
             ledger.arrived(ticket, now);
-            ledger.to_stage(ticket, Stage::Queued);
+            ledger.set_stage(ticket, Stage::Queued);
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Ledger {
         self.next += 1;
         self.tickets.insert(ticket, Ticket { client, begun: now, stage: Stage::Slow });
         self.clients.entry(client).or_default().messages += 1;
-        self.to_stage(ticket, Stage::OnItsWay);
+        self.set_stage(ticket, Stage::OnItsWay);
         self.on_their_way.push_back((now, ticket));
         ticket
     }
@@ -277,7 +277,7 @@ impl Ledger {
             }
             self.on_their_way.pop_front();
             if self.tickets.get(&ticket).is_some_and(|ticket| ticket.stage == Stage::OnItsWay) {
-                self.to_stage(ticket, Stage::Slow);
+                self.set_stage(ticket, Stage::Slow);
             }
         }
     }
@@ -288,7 +288,7 @@ impl Ledger {
         self.under_way = self.under_way - self.under_way / MEMORY + took / MEMORY;
     }
 
-    fn to_stage(&mut self, ticket: u64, stage: Stage) {
+    fn set_stage(&mut self, ticket: u64, stage: Stage) {
         let Some(ticket) = self.tickets.get_mut(&ticket) else { return };
         let before = std::mem::replace(&mut ticket.stage, stage);
         let Some(holding) = self.clients.get_mut(&ticket.client) else { return };
@@ -309,7 +309,7 @@ impl Ledger {
     }
 
     fn end(&mut self, ticket: u64) {
-        self.to_stage(ticket, Stage::Slow);
+        self.set_stage(ticket, Stage::Slow);
         let Some(Ticket { client, .. }) = self.tickets.remove(&ticket) else { return };
         if let Some(holding) = self.clients.get_mut(&client) {
             holding.messages -= 1;
