@@ -82,7 +82,7 @@ fn walk() {
     run(Command::new("ip").args(["link", "set", "lo", "up"]));
     let scratch = Scratch::new("migration");
     let sink = Sink::start_at(SMARTHOST, SinkOptions::default());
-    let mut walk = Walk { reader: Reader::new(), sink, scratch, sent: 0, logged: 0 };
+    let mut walk = Walk { reader: PageReader::new(), sink, scratch, sent: 0, logged: 0 };
     let steps = steps(&read_page());
     assert!(steps.len() > 30, "the page has only {} steps", steps.len());
     for step in &steps {
@@ -92,7 +92,7 @@ fn walk() {
 }
 
 struct Walk {
-    reader: Reader,
+    reader: PageReader,
     sink: Sink,
     scratch: Scratch,
     sent: usize,

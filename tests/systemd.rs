@@ -65,9 +65,10 @@ fn the_units_directories_are_the_defaults() {
     assert_eq!(state("waxseal-rotate.service"), waxseal::config::Rotation::default().state);
     // Where rotation looks for what daemons write down, if [daemon] says nothing.
     assert_eq!(state("waxseald.service"), Path::new("/var/lib/waxseal"));
-    for name in ["waxseal-rotate.service", "waxseald.service"] {
+    // The daemon goes through that of rotation, for the summary.
+    for (name, mode) in [("waxseal-rotate.service", "0751"), ("waxseald.service", "0750")] {
         assert!(settings(name, "ExecStart")[0].contains("--config /etc/waxseal/waxseal.toml"));
-        assert_eq!(settings(name, "StateDirectoryMode"), ["0750"]);
+        assert_eq!(settings(name, "StateDirectoryMode"), [mode]);
     }
     assert_eq!(settings("waxseal-rotate.timer", "OnUnitInactiveSec"), ["5min"]);
 }
@@ -104,7 +105,7 @@ const ROTATION: &str = r#"
 mount -t tmpfs -o mode=0755 tmpfs /var/lib
 install -d -m 0700 /etc/waxseal/credentials
 echo d2F4c2VhbCB0ZXN0cyB1c2UgdGhpcyBzZWNyZXQgb25seQ== > /etc/waxseal/credentials/primary
-install -d -o waxseal-keys -g waxseal-keys -m 0750 /var/lib/waxseal-rotate
+install -d -o waxseal-keys -g waxseal-keys -m 0751 /var/lib/waxseal-rotate
 install -d -o waxseal-keys -m 0500 /run/credentials
 install -o waxseal-keys -m 0400 /etc/waxseal/credentials/primary /run/credentials/dns_primary
 cat >> /etc/waxseal/waxseal.toml << 'END'
@@ -118,14 +119,18 @@ server = "127.0.0.1:9"
 key_name = "waxseal"
 credential = "dns_primary"
 END
-rotate() { setpriv --reuid waxseal-keys --regid waxseal-keys --init-groups /mnt/waxseal rotate example.com || true; }
+rotate() { setpriv --reuid waxseal-keys --regid waxseal-keys --init-groups /mnt/waxseal rotate "$@" || true; }
 echo "== without systemd"
-rotate
+rotate example.com
 echo "== with its credentials"
+CREDENTIALS_DIRECTORY=/run/credentials rotate example.com
 CREDENTIALS_DIRECTORY=/run/credentials rotate
 [ "$(stat -c %U /var/lib/waxseal-rotate/audit.jsonl)" = waxseal-keys ]
 ! setpriv --reuid waxseal --regid waxseal --init-groups cat /etc/waxseal/credentials/primary /run/credentials/dns_primary
 as_daemon show example.com
+setpriv --reuid waxseal --regid waxseal --init-groups cat /var/lib/waxseal-rotate/summary.json > /dev/null
+! setpriv --reuid waxseal --regid waxseal --init-groups ls /var/lib/waxseal-rotate
+! setpriv --reuid waxseal --regid waxseal --init-groups cat /var/lib/waxseal-rotate/audit.jsonl
 "#;
 
 #[test]

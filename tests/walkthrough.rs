@@ -25,7 +25,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::support::{
-    Dialogue, FIELDS, Outcome, PATIENCE, Reader, Scratch, Signature, Step, Verdict, dkimpy_in_dns, eventually,
+    Dialogue, FIELDS, Outcome, PATIENCE, PageReader, Scratch, Signature, Step, Verdict, dkimpy_in_dns, eventually,
     installed, own, run, steps,
 };
 
@@ -77,7 +77,7 @@ fn walk() {
     }
     leave_midnight_behind();
     install();
-    let mut walk = Walk { reader: Reader::new(), scratch: Scratch::new("walkthrough"), signed: BTreeMap::new() };
+    let mut walk = Walk { reader: PageReader::new(), scratch: Scratch::new("walkthrough"), signed: BTreeMap::new() };
     let steps = steps(&read_page());
     assert!(steps.len() > 40, "the page has only {} steps", steps.len());
     for step in steps {
@@ -104,7 +104,7 @@ fn install() {
 }
 
 struct Walk {
-    reader: Reader,
+    reader: PageReader,
     scratch: Scratch,
     /// Messages by the last selector, without its date, that signed them.
     signed: BTreeMap<String, PathBuf>,

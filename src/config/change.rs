@@ -28,6 +28,7 @@ impl Config {
             ("log.format", self.log.format != new.log.format),
             ("log.level", self.log.level != new.log.level),
             ("log.queue", self.log.queue != new.log.queue),
+            ("http", self.http != new.http),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -40,6 +41,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::http::Http;
     use crate::config::reference;
     use crate::config::running::{
         Control, ControlSocket, Daemon, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
@@ -99,6 +101,7 @@ mod tests {
                 level: LogLevel::Trace,
                 queue: NonZeroUsize::MIN,
             },
+            http: Http { listener: Some(Listener::at(ListenAddress::Systemd(None))), token_file: None },
             trust,
             ..old.clone()
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::http::Http;
 use super::rotation::Rotation;
 use super::running::{
     Config, Control, ControlSocket, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat,
@@ -44,6 +45,7 @@ impl Config {
             rotation: Rotation::default(),
             slots: FixedSlots::default(),
             log: Log::default(),
+            http: Http::default(),
         }
     }
 }

@@ -13,6 +13,7 @@
 mod change;
 mod defaults;
 pub mod file;
+mod http;
 mod parse;
 mod publisher;
 mod reference;
@@ -27,6 +28,7 @@ mod socket;
 mod source;
 pub mod values;
 
+pub use http::Http;
 pub(crate) use parse::too_long;
 pub use parse::{Accounts, MAX_OCTETS, parse};
 pub use publisher::{

@@ -107,7 +107,8 @@ fn defaults() -> toml::Table {
     }
     let mode = super::running::Permissions::default().mode;
     let listener = toml::Table::from_iter([("mode".to_owned(), toml::Value::from(format!("{mode:04o}")))]);
-    defaults.insert("listener".into(), listener.into());
+    defaults.insert("listener".into(), listener.clone().into());
+    defaults.insert("http".into(), listener.into());
     let publisher = Publisher {
         domains: Some(vec![DomainPattern::Any]),
         algorithm: Some(TsigHash::default()),

@@ -59,6 +59,7 @@ pub(super) fn resolve(
         cutover: resolver.cutover(spec.cutover.as_ref(), &signing, directory),
         verify: verify(&spec.verify.clone().unwrap_or_default()),
         log: log(&spec.log.clone().unwrap_or_default()),
+        http: resolver.http(spec.http.as_ref(), directory),
         rules: resolver.rules(spec.rule.as_deref(), &signing, directory),
         trust,
         signing,
@@ -168,7 +169,7 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
         listener
     }
 
-    fn account(&mut self, account: &Account, kind: Kind, path: &[Step]) -> Option<u32> {
+    pub(super) fn account(&mut self, account: &Account, kind: Kind, path: &[Step]) -> Option<u32> {
         let (name, id, what) = match (account, kind) {
             (Account::Id(id), _) => return Some(*id),
             (Account::Name(name), Kind::User) => (name, self.accounts.user(name), "user"),
@@ -564,7 +565,7 @@ pub(super) struct HeaderLists<'s> {
     pub(super) oversign_absent: Option<&'s Vec<String>>,
 }
 
-enum Kind {
+pub(super) enum Kind {
     User,
     Group,
 }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::http::Http;
 use super::publisher::Publisher;
 use super::rotation::Rotation;
 use super::slots::FixedSlots;
@@ -60,6 +61,8 @@ pub struct Config {
     pub slots: FixedSlots,
     /// Where log lines go, and which.
     pub log: Log,
+    /// Metrics and the status page.
+    pub http: Http,
 }
 
 impl Config {

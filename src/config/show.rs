@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::file::v1;
+use super::http;
 use super::resolve_publisher::shown;
 use super::rotation::{self, DomainRotation};
 use super::running::{
@@ -45,6 +46,7 @@ impl Config {
             rotation: Some(rotation::shown(&self.rotation)),
             slots: slots::shown(&self.slots),
             log: Some(log(&self.log)),
+            http: http::shown(&self.http),
         }
     }
 }

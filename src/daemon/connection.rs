@@ -22,6 +22,7 @@ use crate::keystore::KeyStore;
 use crate::message::Spacing;
 use crate::milter::{Client, Event, ProtocolError, Reply, ReplyError, Session, ValueSpacing};
 use crate::names::QueueId;
+use crate::observe::traffic::Breakage;
 use crate::policy::{Action, Peer, Reason, Submission};
 
 /// The most that is read at once: two of the largest body chunks.
@@ -101,6 +102,19 @@ enum Broken {
     Io(#[from] io::Error),
 }
 
+impl Broken {
+    fn breakage(&self) -> Breakage {
+        match self {
+            Self::Protocol(_) | Self::Reply(_) => Breakage::Protocol,
+            Self::NegotiationTimeout(_) => Breakage::NegotiationTimeout,
+            Self::FrameTimeout(_) => Breakage::FrameTimeout,
+            Self::CommandTimeout(_) => Breakage::CommandTimeout,
+            Self::WriteTimeout(_) => Breakage::WriteTimeout,
+            Self::Io(_) => Breakage::Lost,
+        }
+    }
+}
+
 impl<S: KeyStore + 'static> Connection<S> {
     pub(super) fn new(stream: Stream, session: Session, filter: Arc<Filter<S>>, listener: Arc<Listener>) -> Self {
         let (out, rest) = (Vec::new(), Vec::new());
@@ -110,7 +124,11 @@ impl<S: KeyStore + 'static> Connection<S> {
 
     /// Serves the connection to its end. A protocol error ends it with one line in the log.
     pub(super) async fn serve(mut self, from: Option<SocketAddr>, phase: watch::Receiver<Phase>) {
-        let Err(broken) = self.converse(phase).await else { return };
+        let open = self.filter.tally.traffic.connection();
+        let ended = self.converse(phase).await;
+        drop(open);
+        let Err(broken) = ended else { return };
+        self.filter.tally.traffic.count_broken(broken.breakage());
         let listener = self.listener.label();
         let from = from.map(|from| from.to_string());
         let from = from.as_deref().unwrap_or("unix");
@@ -164,7 +182,10 @@ impl<S: KeyStore + 'static> Connection<S> {
             ready!(self.stream.poll_read(context, &mut buffer))?;
             Poll::Ready(match buffer.filled() {
                 [] => Ok(Next::Close),
-                octets => self.take(octets),
+                octets => {
+                    self.filter.tally.traffic.count_received(octets.len());
+                    self.take(octets)
+                }
             })
         })
     }
@@ -280,6 +301,7 @@ impl<S: KeyStore + 'static> Connection<S> {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.filter.tally.traffic.count_sent(sent);
         self.out.clear();
         if self.out.capacity() > KEEP {
             self.out = Vec::new();

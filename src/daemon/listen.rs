@@ -209,6 +209,15 @@ fn adopt_tcp(socket: OwnedFd, listener: &Listener) -> Result<Listening, ListenEr
     Ok(Listening { acceptor, listener: listener.clone(), is_passed: false, file: None })
 }
 
+/// Opens one socket that systemd did not pass.
+pub(super) fn open_one(listener: &Listener) -> Result<Listening, ListenError> {
+    match &listener.address {
+        ListenAddress::Unix(path) => open_unix(path, listener),
+        ListenAddress::Inet(address) => open_tcp(*address, listener),
+        ListenAddress::Systemd(_) => Err(ListenError::NotPassed { address: listener.address.clone() }),
+    }
+}
+
 pub(super) fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
     let io = |source| ListenError::io(&listener.address, source);
     remove_stale(path, listener)?;

@@ -9,6 +9,7 @@
 //!  ├ limits: what the system allows, held against the configuration at the start
 //!  ├ watchdog: we live as long as the signing threads get on
 //!  ├ evidence: when each key last signed, into the state directory
+//!  ├ http: metrics, health and the status page, where they are configured
 //!  └ notify: READY, RELOADING, STOPPING, STATUS
 //! ```
 //!
@@ -18,6 +19,7 @@ mod connection;
 mod control;
 mod evidence;
 mod hand_over;
+mod http;
 mod limits;
 mod listen;
 mod map_watch;

@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::connection::{Connection, Phase};
 use super::hand_over::{HandOverError, Offered, Waiting};
+use super::http::{self, Heartbeat};
 use super::listen::{self, ListenError, Listening};
 use super::map_watch::{LOOK_AT_MAPS_EVERY, MapWatch, report};
 use super::{control, evidence, limits, notify, watchdog};
@@ -31,7 +32,7 @@ use crate::milter::Session;
 use crate::observe::journald::Journal;
 use crate::observe::log::{self, Form, Target};
 use crate::observe::recorder::Recorder;
-use crate::observe::tally::Tally;
+use crate::observe::tally::{Reload, Tally};
 use crate::policy::{Action, Warning};
 
 /// What the command line says.
@@ -156,6 +157,8 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let places = Arc::new(Semaphore::new(connections));
         let sockets = listening.len();
+        self.filter.tally.traffic.allow_connections(connections);
+        self.start_http(&phases)?;
         for socket in listening {
             tracing::info!(listener = %socket.listener.label(), "listening");
             tokio::spawn(accept(socket, Arc::clone(&self.filter), Arc::clone(&places), phases.clone(), alive.clone()));
@@ -196,6 +199,20 @@ impl<S: KeyStore + 'static> Daemon<S> {
         Ok(())
     }
 
+    /// Metrics and the status page, with what shows them that the loop comes round.
+    fn start_http(&self, phases: &watch::Receiver<Phase>) -> io::Result<()> {
+        let clock = self.filter.clock;
+        let heartbeat = Arc::new(Heartbeat::new(clock.monotonic()));
+        http::start(&self.filter, phases.clone(), Arc::clone(&heartbeat))?;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                heartbeat.beat(clock.monotonic());
+            }
+        });
+        Ok(())
+    }
+
     /// A thread that reads the configuration again when it is told to, and the maps when they change; bad ones change
     /// nothing. Being told while it reads makes it read once more: nobody waits for it.
     fn start_reloader(&self) -> io::Result<Sender<()>> {
@@ -217,10 +234,11 @@ impl<S: KeyStore + 'static> Daemon<S> {
                 }
                 notify::reloading();
                 let reloaded = replace_config(&filter, &arguments, &started, &mut maps);
+                filter.tally.count_reload(reloaded);
                 let now = filter.clock.now();
                 notify::ready(&match reloaded {
-                    Reloaded::Whole => format!("reloaded at {now:.0}"),
-                    Reloaded::NotAtAll => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
+                    Reload::Done => format!("reloaded at {now:.0}"),
+                    Reload::Refused => format!("not reloaded at {now:.0}, the old configuration stays; see the log"),
                 });
             }
         })?;
@@ -320,6 +338,7 @@ async fn accept<S: KeyStore + 'static>(
         if let Some(from) = from
             && !listener.admits(from.ip())
         {
+            filter.tally.traffic.count_refused();
             tracing::warn!(
                 listener = %listener.label(),
                 %from,
@@ -346,21 +365,12 @@ async fn accept<S: KeyStore + 'static>(
     }
 }
 
-/// What became of a new configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reloaded {
-    /// It runs.
-    Whole,
-    /// It was refused, and the old one runs.
-    NotAtAll,
-}
-
 fn replace_config<S: KeyStore + 'static>(
     filter: &Filter<S>,
     arguments: &Arguments,
     started: &Config,
     maps: &mut MapWatch,
-) -> Reloaded {
+) -> Reload {
     let read = configuration::read(&arguments.config).and_then(|(new, mut warnings)| {
         let compiled = maps::compile(&new);
         let (policy, of_maps) = compiled.policy.map_err(ConfigError::Invalid)?;
@@ -379,11 +389,11 @@ fn replace_config<S: KeyStore + 'static>(
             *maps = MapWatch::new(stamps);
             filter.running.store(Arc::new(Running::new(Arc::new(new), policy)));
             tracing::info!("configuration reloaded");
-            Reloaded::Whole
+            Reload::Done
         }
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "configuration not reloaded; the old one stays");
-            Reloaded::NotAtAll
+            Reload::Refused
         }
     }
 }

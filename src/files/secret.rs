@@ -1,13 +1,12 @@
 //! Secrets that are shared with name servers: TSIG keys and keys of APIs.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::private::{self, Unfit};
 use crate::config::SecretPlace;
 
 /// More than any secret has; a longer file is some other file.
@@ -88,25 +87,12 @@ pub fn read(place: &SecretPlace, credentials: Option<&Path>) -> Result<Secret, S
         (SecretPlace::Credential(name), Some(directory)) => directory.join(name),
         (SecretPlace::Credential(name), None) => return Err(SecretError::NoCredentials { name: name.clone() }),
     };
-    let failed = |source| SecretError::Read { path: path.clone(), source };
-    // Opening a pipe would wait for somebody to write to it.
-    if !std::fs::metadata(&path).map_err(failed)?.is_file() {
-        return Err(SecretError::NotASecret { path });
-    }
-    let file = File::open(&path).map_err(failed)?;
-    // Of the file that was opened, whatever stands there by now.
-    let metadata = file.metadata().map_err(failed)?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o027 != 0 {
-        return Err(SecretError::Exposed { path, mode });
-    }
-    if metadata.size() > MAX_OCTETS.into() {
-        return Err(SecretError::NotASecret { path });
-    }
-    // Reserved whole, for a buffer that grows leaves secrets behind.
-    let mut octets = Vec::with_capacity(MAX_OCTETS as usize);
-    file.take(MAX_OCTETS.into()).read_to_end(&mut octets).map_err(failed)?;
-    let secret = Secret::new(octets);
+    let octets = private::read(&path, MAX_OCTETS).map_err(|unfit| match unfit {
+        Unfit::Io(source) => SecretError::Read { path: path.clone(), source },
+        Unfit::NotAFile => SecretError::NotASecret { path: path.clone() },
+        Unfit::Exposed(mode) => SecretError::Exposed { path: path.clone(), mode },
+    })?;
+    let secret = Secret(octets);
     if secret.expose().is_empty() {
         return Err(SecretError::Empty { path });
     }
@@ -121,6 +107,7 @@ pub fn credentials_directory() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -21,7 +21,7 @@ pub fn listeners(config: &Config) -> Vec<Finding> {
         Listeners::Named(listeners) => listeners.as_slice(),
     };
     let mut findings = Vec::new();
-    for Listener { address, permissions, .. } in listeners {
+    for Listener { address, permissions, .. } in listeners.iter().chain(&config.http.listener) {
         match address {
             ListenAddress::Unix(path) => {
                 unix(path, &mut findings);

@@ -81,6 +81,11 @@ impl<S: KeyStore + 'static> KeyLookup<S> {
         &self.cache
     }
 
+    /// Look-ups that wait for a store thread, and how many may.
+    pub fn waiting(&self) -> (u64, u64) {
+        (self.queue.len() as u64, QUEUE as u64)
+    }
+
     /// Finds a domain's keys. Known ones are waited for at most `confirm_within`, unknown ones `find_within`.
     pub async fn find(&self, domain: &DomainName, confirm_within: Duration, find_within: Duration) -> Found {
         match self.cache.cached(domain, self.clock.monotonic()) {

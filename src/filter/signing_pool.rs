@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -17,6 +17,7 @@ use super::admission::Speed;
 use crate::clock::Clock;
 use crate::dkim::backend::ready_thread;
 use crate::dkim::{Prepared, SignatureError, SignatureField, SigningKey};
+use crate::observe::signing_meter::{SigningLoad, SigningMeter};
 
 /// A signature to be made: what it says, and the key that makes it.
 pub type Pending = (Prepared, Arc<SigningKey>);
@@ -37,6 +38,8 @@ pub struct SigningPool {
     places: Arc<Semaphore>,
     threads: usize,
     progress: Arc<Progress>,
+    meter: Arc<SigningMeter>,
+    clock: Clock,
 }
 
 /// What the threads have done.
@@ -56,6 +59,8 @@ pub struct Overloaded;
 struct Job {
     signatures: Vec<Pending>,
     done: oneshot::Sender<Signatures>,
+    /// When it began to wait for a place.
+    began: Instant,
     /// Given back when the job is finished or given up.
     _place: OwnedSemaphorePermit,
 }
@@ -68,11 +73,13 @@ impl SigningPool {
         let (queue, jobs) = bounded(places);
         let each = AtomicU64::new(nanoseconds(FIRST_GUESS));
         let progress = Arc::new(Progress { taken: AtomicU64::new(0), each });
+        let meter = Arc::new(SigningMeter::default());
         for number in 0..threads {
-            let (jobs, progress) = (jobs.clone(), Arc::clone(&progress));
-            thread::Builder::new().name(format!("sign-{number}")).spawn(move || work(&jobs, &progress, clock))?;
+            let (jobs, progress, meter) = (jobs.clone(), Arc::clone(&progress), Arc::clone(&meter));
+            let work = move || work(&jobs, &progress, &meter, clock);
+            thread::Builder::new().name(format!("sign-{number}")).spawn(work)?;
         }
-        Ok(Self { queue, places: Arc::new(Semaphore::new(places)), threads, progress })
+        Ok(Self { queue, places: Arc::new(Semaphore::new(places)), threads, progress, meter, clock })
     }
 
     /// How fast messages are signed.
@@ -92,28 +99,52 @@ impl SigningPool {
 
     /// Makes all signatures of one message, or gives up after `deadline`, waiting for a place included.
     pub async fn sign(&self, signatures: Vec<Pending>, deadline: Duration) -> Result<Signatures, Overloaded> {
+        let began = self.clock.monotonic();
         let signed = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Overloaded)?;
             let (done, signed) = oneshot::channel();
             // Never full: the queue has as many places as there are permits.
-            self.queue.try_send(Job { signatures, done, _place: place }).map_err(|_| Overloaded)?;
+            self.queue.try_send(Job { signatures, done, began, _place: place }).map_err(|_| Overloaded)?;
             signed.await.map_err(|_| Overloaded)
         };
         timeout(deadline, signed).await.unwrap_or(Err(Overloaded))
     }
+
+    /// Makes all signatures of one message on the calling thread, where they are too quick to be worth a hand-off.
+    pub fn sign_here(&self, signatures: Vec<Pending>) -> Signatures {
+        let began = self.clock.monotonic();
+        let signed = sign_all(signatures);
+        self.meter.signing.record(self.clock.monotonic().saturating_duration_since(began));
+        signed
+    }
+
+    /// How long signatures take and wait.
+    pub fn meter(&self) -> &SigningMeter {
+        &self.meter
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> SigningLoad {
+        let places = self.queue.capacity().unwrap_or_default();
+        let queued = places.saturating_sub(self.places.available_permits());
+        SigningLoad { queued: queued as u64, places: places as u64 }
+    }
 }
 
-fn work(jobs: &Receiver<Job>, progress: &Progress, clock: Clock) {
+fn work(jobs: &Receiver<Job>, progress: &Progress, meter: &SigningMeter, clock: Clock) {
     ready_thread();
     for job in jobs {
         progress.taken.fetch_add(1, Ordering::Relaxed);
         // Nobody waits any more: the message has been deferred, and its signature would be wasted work.
         if job.done.is_closed() {
+            meter.count_given_up();
             continue;
         }
         let began = clock.monotonic();
         let signatures = sign_all(job.signatures);
-        progress.took(clock.monotonic().saturating_duration_since(began));
+        let took = clock.monotonic().saturating_duration_since(began);
+        progress.took(took);
+        meter.record(began.saturating_duration_since(job.began), took);
         // If the receiver has just gone, so has the need.
         let _ = job.done.send(signatures);
     }

@@ -14,7 +14,7 @@ use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool, sign_all};
+use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool};
 use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{Config, DomainSettings, Listener};
@@ -29,6 +29,7 @@ use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
 use crate::observe::recorder::{self, Recorded};
 use crate::observe::tally::Tally;
+use crate::observe::traffic::Present;
 use crate::policy::{
     self, Action, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
     Recipients, Search, SigningMode, Submission, Trace, Untraced, Warning, Warnings,
@@ -103,6 +104,8 @@ pub struct Transaction {
     finding_keys: Duration,
     /// How much of that was for signatures, the queue to the signing threads included.
     signing: Duration,
+    /// Counts it as being in progress.
+    present: Option<Present>,
 }
 
 /// Whether the header is kept.
@@ -169,7 +172,10 @@ impl<S: KeyStore + 'static> Filter<S> {
     pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
         let began = self.clock.monotonic();
         let announced = Announced::of(parameters);
-        Transaction::new(self.running.load_full(), self.admission.outside(), sender, announced, began)
+        let mut message =
+            Transaction::new(self.running.load_full(), self.admission.outside(), sender, announced, began);
+        message.present = Some(self.tally.traffic.message());
+        message
     }
 
     /// The answer to a message that can be had at MAIL: its client's mail is not looked at, or it is ours and there is no room
@@ -279,6 +285,8 @@ impl<S: KeyStore + 'static> Filter<S> {
         if let Some(beside) = &answer.beside {
             self.tally.count_comparison(&beside.differences);
         }
+        self.tally.count_answer(answer.message.waited);
+        answer.keys.iter().for_each(|(_, key)| self.tally.count_signature(key.algorithm));
         self.recorder.record(answer.recorded(queue_id, self.clock.now(), self.since(answer.message.began)));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
@@ -322,7 +330,7 @@ impl<S: KeyStore + 'static> Filter<S> {
         let seen = others.judge(&hashes, &message.headers, &keys);
         let began_signing = self.clock.monotonic();
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
-            sign_all(pending)
+            self.pool.sign_here(pending)
         } else {
             let limits = &message.running.config.limits;
             let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
@@ -353,6 +361,7 @@ impl<S: KeyStore + 'static> Filter<S> {
                 }
                 Err(error) => {
                     reason = Reason::SignedInPart;
+                    self.tally.count_signature_failure(key.algorithm);
                     tracing::error!(
                         %domain,
                         selector = %key.selector,
@@ -450,6 +459,7 @@ impl Transaction {
             peer: Peer::Unknown,
             began,
             waited: Duration::ZERO,
+            present: None,
             finding_keys: Duration::ZERO,
             signing: Duration::ZERO,
         })

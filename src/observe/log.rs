@@ -13,6 +13,7 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use super::journald::Journal;
 use super::line::{Line, Value};
+use super::problems::{Problem, Problems};
 use crate::clock::Clock;
 
 /// How long the log thread lets lines gather before it writes them together: a wake-up per line would cost more than
@@ -48,7 +49,35 @@ pub enum Target {
 pub struct Logger {
     queue: Sender<Order>,
     level: Level,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What the log counts and remembers.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Lines lost and not told of yet.
+    dropped: AtomicU64,
+    /// Lines lost since the start.
+    lost: AtomicU64,
+    /// Lines by level, from error to trace.
+    lines: [AtomicU64; LEVELS.len()],
+    problems: Problems,
+}
+
+/// The levels, from the most important down.
+pub const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+
+/// Lines of the log at one time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Lines since the start, in the order of [`LEVELS`], those that were lost included.
+    pub lines: [u64; LEVELS.len()],
+    /// Lines lost since the start.
+    pub lost: u64,
+    /// Lines that wait to be written.
+    pub queued: u64,
+    /// Lines that may wait.
+    pub places: u64,
 }
 
 /// Ends the log thread when dropped, all lines written if they can be within `LAST_LINES`.
@@ -68,14 +97,14 @@ enum Order {
 /// Starts the log thread; `queue` is the number of lines that may wait.
 pub fn start(target: Target, level: Level, queue: usize) -> io::Result<(Logger, LogGuard)> {
     let (sender, receiver) = bounded(queue.max(1));
-    let dropped = Arc::new(AtomicU64::new(0));
-    let lost = Arc::clone(&dropped);
+    let counts = Arc::new(Counts::default());
+    let shared = Arc::clone(&counts);
     let (alive, ended) = bounded(0);
     thread::Builder::new().name("log".into()).spawn(move || {
-        write_lines(&receiver, target, &lost);
+        write_lines(&receiver, target, &shared);
         drop(alive);
     })?;
-    let logger = Logger { queue: sender.clone(), level, dropped };
+    let logger = Logger { queue: sender.clone(), level, counts };
     Ok((logger, LogGuard { queue: sender, ended }))
 }
 
@@ -90,9 +119,33 @@ impl Logger {
         if !self.wants(line.level) {
             return;
         }
+        let level = LEVELS.iter().position(|level| *level == line.level).unwrap_or_default();
+        self.counts.lines[level].fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Write(line)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.lose(1);
         }
+    }
+
+    /// Warnings and errors of late, each kind once.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.counts.problems.all()
+    }
+
+    /// Lines so far.
+    pub fn counts(&self) -> LogCounts {
+        LogCounts {
+            lines: std::array::from_fn(|level| self.counts.lines[level].load(Ordering::Relaxed)),
+            lost: self.counts.lost.load(Ordering::Relaxed),
+            queued: self.queue.len() as u64,
+            places: self.queue.capacity().unwrap_or_default() as u64,
+        }
+    }
+}
+
+impl Counts {
+    fn lose(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
@@ -121,11 +174,12 @@ impl<S: Subscriber> Layer<S> for Logger {
             fields: Vec::new(),
         };
         event.record(&mut line);
+        self.counts.problems.note(&line);
         self.line(line);
     }
 }
 
-fn write_lines(queue: &Receiver<Order>, mut target: Target, dropped: &AtomicU64) {
+fn write_lines(queue: &Receiver<Order>, mut target: Target, counts: &Counts) {
     let mut batch = Vec::new();
     let mut text = String::new();
     loop {
@@ -133,7 +187,7 @@ fn write_lines(queue: &Receiver<Order>, mut target: Target, dropped: &AtomicU64)
         batch.push(first);
         thread::sleep(GATHER);
         batch.extend(queue.try_iter().take(BATCH));
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        let lost = counts.dropped.swap(0, Ordering::Relaxed);
         let mut stopping = false;
         text.clear();
         let lines = batch.drain(..).filter_map(|order| match order {
@@ -145,34 +199,55 @@ fn write_lines(queue: &Receiver<Order>, mut target: Target, dropped: &AtomicU64)
         });
         // A full log disk must not stop mail: what cannot be written is counted and reported when it can be again.
         let unsent = write_batch(&mut target, lines, lost, &mut text);
-        dropped.fetch_add(unsent, Ordering::Relaxed);
+        counts.lose(unsent.lines);
+        counts.dropped.fetch_add(unsent.lost_before, Ordering::Relaxed);
         if stopping {
             return;
         }
     }
 }
 
-/// Writes lines, and how many were lost before them; returns how many are lost now.
-fn write_batch(target: &mut Target, lines: impl Iterator<Item = Line>, lost: u64, text: &mut String) -> u64 {
-    let mut unsent = 0;
+/// Lines that could not be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Unsent {
+    /// Those lost now.
+    lines: u64,
+    /// Those lost before, which still are to be told of.
+    lost_before: u64,
+}
+
+/// Writes lines, and how many were lost before them; returns what could not be written.
+fn write_batch(target: &mut Target, lines: impl Iterator<Item = Line>, lost: u64, text: &mut String) -> Unsent {
+    let mut unsent = Unsent::default();
     // The last line stands for all that were lost before: if it is lost too, they still are to be told of.
-    let lines = lines.map(|line| (line, 1)).chain((lost > 0).then(|| (lines_dropped(lost), lost)));
-    let mut in_text = 0;
+    let one = Unsent { lines: 1, lost_before: 0 };
+    let before = Unsent { lines: 0, lost_before: lost };
+    let lines = lines.map(|line| (line, one)).chain((lost > 0).then(|| (lines_dropped(lost), before)));
+    let mut in_text = Unsent::default();
     for (line, stands_for) in lines {
         match target {
             Target::Stderr(Form::Text) => line.write_text(text),
             Target::Stderr(Form::Json) => line.write_json(text),
             Target::Journald(journal) => {
-                unsent += if journal.send(&line).is_err() { stands_for } else { 0 };
+                if journal.send(&line).is_err() {
+                    unsent.add(stands_for);
+                }
                 continue;
             }
         }
-        in_text += stands_for;
+        in_text.add(stands_for);
     }
     if !text.is_empty() && io::stderr().lock().write_all(text.as_bytes()).is_err() {
-        unsent += in_text;
+        unsent.add(in_text);
     }
     unsent
+}
+
+impl Unsent {
+    fn add(&mut self, more: Self) {
+        self.lines += more.lines;
+        self.lost_before += more.lost_before;
+    }
 }
 
 fn lines_dropped(count: u64) -> Line {
@@ -204,12 +279,12 @@ mod tests {
         let mut target = Target::Journald(Journal::connect_to(&path).unwrap());
         assert_eq!(
             write_batch(&mut target, [line(Level::INFO), line(Level::INFO)].into_iter(), 5, &mut String::new()),
-            0
+            Unsent::default()
         );
         drop(journald);
         assert_eq!(
             write_batch(&mut target, [line(Level::INFO), line(Level::INFO)].into_iter(), 5, &mut String::new()),
-            7
+            Unsent { lines: 2, lost_before: 5 }
         );
     }
 
@@ -219,7 +294,7 @@ mod tests {
         let path = directory.path().join("journal");
         let _deaf = UnixDatagram::bind(&path).unwrap();
         let (logger, guard) = start(Target::Journald(Journal::connect_to(&path).unwrap()), Level::INFO, 1).unwrap();
-        while logger.dropped.load(Ordering::Relaxed) < 10_000 {
+        while logger.counts().lost < 10_000 {
             logger.line(line(Level::INFO));
         }
         let (ended, has_ended) = bounded::<()>(0);
@@ -234,12 +309,14 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts_but_never_waits() {
         let (queue, receiver) = bounded(1);
-        let logger = Logger { queue, level: Level::INFO, dropped: Arc::default() };
+        let logger = Logger { queue, level: Level::INFO, counts: Arc::default() };
         for _ in 0..3 {
             logger.line(line(Level::INFO));
         }
         logger.line(line(Level::DEBUG));
-        assert_eq!(logger.dropped.load(Ordering::Relaxed), 2);
+        let counts = logger.counts();
+        assert_eq!((counts.lost, counts.queued, counts.places), (2, 1, 1));
+        assert_eq!(counts.lines, [0, 0, 3, 0, 0]);
         assert_eq!(receiver.len(), 1);
     }
 }

@@ -137,6 +137,11 @@ impl DueIndex {
         self.domains.values()
     }
 
+    /// All domains, with what is known of them.
+    pub fn domains(&self) -> impl Iterator<Item = (&DomainName, &Due)> {
+        self.domains.iter()
+    }
+
     /// How many domains are known.
     pub fn len(&self) -> usize {
         self.domains.len()

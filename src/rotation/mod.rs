@@ -43,7 +43,7 @@ pub use pace::Pace;
 pub use preview::Preview;
 pub use runner::{KnownUse, Opened, Ran, RunError, Runner};
 pub use settings::{automation, schedule};
-pub use summary::{Counted, Halted, KeyCounts, RunSummary, SummaryError};
+pub use summary::{Counted, Halted, KeyCounts, NextStep, RunSummary, SummaryError, Troubled};
 pub use waves::{Finished, LeftUndone, Wave, preview_all, work_through};
 
 #[cfg(test)]

@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::crew::Halt;
-use super::due::DueIndex;
+use super::due::{Due, DueIndex};
+use crate::lifecycle::Silences;
 use crate::manifest::{DomainManifest, StateName};
+use crate::names::DomainName;
 
 /// The file's name in the state directory.
 const FILE: &str = "summary.json";
 
 const VERSION: u32 = 1;
+
+/// Domains that are named in each list.
+const NAMED: usize = 20;
 
 /// All states, in the order of a key's life.
 const STATES: [StateName; 7] = [
@@ -58,8 +63,44 @@ pub struct RunSummary {
     pub alarmed: u64,
     /// When the next domain is due, patrols included; none: none is.
     pub next_due: Option<Timestamp>,
+    /// When the next wait of a key ends; none: nothing is waited for.
+    #[serde(default)]
+    pub next_transition: Option<Timestamp>,
     /// Keys of the whole store by state, as they were when each domain was last looked at.
     pub keys: BTreeMap<String, u64>,
+    /// Domains of the whole store that have a key in each state.
+    #[serde(default)]
+    pub domains_with: BTreeMap<String, u64>,
+    /// Domains of the whole store by what was found of their records when they were last looked at, each once, by the worst:
+    /// `alarmed`, `failing`, `silent` (some server does not answer), `sound`.
+    #[serde(default)]
+    pub records: BTreeMap<String, u64>,
+    /// The 20 domains whose waits end next, the first first.
+    #[serde(default)]
+    pub next: Vec<NextStep>,
+    /// 20 of the domains that are alarmed or failing, the worst first.
+    #[serde(default)]
+    pub troubled: Vec<Troubled>,
+}
+
+/// A domain with a wait that ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextStep {
+    /// The domain.
+    pub domain: DomainName,
+    /// When it ends.
+    pub at: Timestamp,
+}
+
+/// A domain that is alarmed or failing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Troubled {
+    /// The domain.
+    pub domain: DomainName,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What threatens its mail.
+    pub alarms: u32,
 }
 
 /// Why a run ended early.
@@ -137,18 +178,29 @@ impl RunSummary {
             failing: 0,
             alarmed: 0,
             next_due: None,
+            next_transition: None,
             keys: BTreeMap::new(),
+            domains_with: BTreeMap::new(),
+            records: FOUND.iter().map(|found| ((*found).to_owned(), 0)).collect(),
+            next: Vec::new(),
+            troubled: Vec::new(),
         };
-        let mut keys = [0_u64; STATES.len()];
+        let (mut keys, mut with) = ([0_u64; STATES.len()], [0_u64; STATES.len()]);
         for known in index.all() {
             summary.failing += u64::from(known.failures > 0);
             summary.alarmed += u64::from(known.alarms > 0);
             summary.next_due = Some(summary.next_due.map_or(known.next(), |next| next.min(known.next())));
-            for (sum, count) in keys.iter_mut().zip(known.keys.0) {
-                *sum += u64::from(count);
+            *summary.records.entry(found(known).to_owned()).or_default() += 1;
+            for (state, count) in known.keys.0.into_iter().enumerate() {
+                keys[state] += u64::from(count);
+                with[state] += u64::from(count > 0);
             }
         }
-        summary.keys = STATES.iter().map(StateName::to_string).zip(keys).collect();
+        let by_state = |counts: [u64; STATES.len()]| STATES.iter().map(StateName::to_string).zip(counts).collect();
+        (summary.keys, summary.domains_with) = (by_state(keys), by_state(with));
+        summary.next = next(index);
+        summary.next_transition = summary.next.first().map(|next| next.at);
+        summary.troubled = troubled(index);
         summary
     }
 
@@ -168,17 +220,22 @@ impl RunSummary {
         }
     }
 
-    /// Replaces that of the run before, whole.
+    /// Replaces that of the run before, whole. This group may read it, if we may give it to that group: the daemon's, which
+    /// shows it.
     ///
     /// # Errors
     /// If it cannot be written; the old one stays.
-    pub fn write(&self, state_directory: &Path) -> Result<(), SummaryError> {
+    pub fn write(&self, state_directory: &Path, readers: Option<u32>) -> Result<(), SummaryError> {
         let path = state_directory.join(FILE);
         let new = state_directory.join("summary.new");
         let write = || {
             let mut json = serde_json::to_vec_pretty(self)?;
             json.push(b'\n');
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
+            // Who is no member of it keeps the file to itself.
+            if let Some(group) = readers {
+                let _ = fchown(&file, None, Some(group));
+            }
             file.write_all(&json)?;
             file.sync_data()?;
             fs::rename(&new, &path)
@@ -188,6 +245,44 @@ impl RunSummary {
             SummaryError::Io { action: "write", path: path.clone(), source }
         })
     }
+}
+
+/// What may be found of a domain's records, from the worst.
+const FOUND: [&str; 4] = ["alarmed", "failing", "silent", "sound"];
+
+fn found(known: &Due) -> &'static str {
+    match known {
+        Due { alarms: 1.., .. } => FOUND[0],
+        Due { failures: 1.., .. } => FOUND[1],
+        Due { silences, .. } if *silences != Silences::default() => FOUND[2],
+        _ => FOUND[3],
+    }
+}
+
+/// The domains whose waits end next.
+fn next(index: &DueIndex) -> Vec<NextStep> {
+    let mut waiting: Vec<(Timestamp, &DomainName)> =
+        index.domains().filter_map(|(domain, known)| Some((known.at?, domain))).collect();
+    if waiting.len() > NAMED {
+        waiting.select_nth_unstable(NAMED);
+        waiting.truncate(NAMED);
+    }
+    waiting.sort_unstable();
+    waiting.into_iter().map(|(at, domain)| NextStep { domain: domain.clone(), at }).collect()
+}
+
+/// Domains that are alarmed or failing.
+fn troubled(index: &DueIndex) -> Vec<Troubled> {
+    let mut troubled: Vec<(u32, u32, &DomainName)> = index
+        .domains()
+        .filter(|(_, known)| known.alarms > 0 || known.failures > 0)
+        .map(|(domain, known)| (known.alarms, known.failures, domain))
+        .collect();
+    troubled.sort_unstable_by(|one, other| (other.0, other.1, one.2).cmp(&(one.0, one.1, other.2)));
+    troubled.truncate(NAMED);
+    let named =
+        |(alarms, failures, domain): (u32, u32, &DomainName)| Troubled { domain: domain.clone(), failures, alarms };
+    troubled.into_iter().map(named).collect()
 }
 
 impl KeyCounts {
@@ -214,8 +309,7 @@ impl From<Halt> for Halted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::{Silences, Witnessed};
-    use crate::names::DomainName;
+    use crate::lifecycle::Witnessed;
     use crate::rotation::Due;
 
     fn at(second: i64) -> Timestamp {
@@ -248,7 +342,12 @@ mod tests {
         assert_eq!((summary.failing, summary.alarmed, summary.next_due), (1, 1, Some(at(50))));
         let (published, active, ready) = (summary.keys["published"], summary.keys["active"], summary.keys["ready"]);
         assert_eq!((published, active, ready), (2, 4, 0));
-        summary.write(scratch.path()).unwrap();
+        assert_eq!((summary.domains_with["active"], summary.next_transition), (2, Some(at(50))));
+        assert_eq!((summary.records["alarmed"], summary.records["sound"]), (1, 1));
+        assert_eq!(summary.next.iter().map(|next| next.domain.as_str()).collect::<Vec<_>>(), ["b.example"]);
+        assert_eq!((summary.troubled.len(), summary.troubled[0].failures), (1, 3));
+        let own = rustix::process::getegid().as_raw();
+        summary.write(scratch.path(), Some(own)).unwrap();
         assert_eq!(RunSummary::read(scratch.path()).unwrap(), Some(summary));
         fs::write(scratch.path().join(FILE), "{}").unwrap();
         assert!(matches!(RunSummary::read(scratch.path()), Err(SummaryError::Malformed { .. })));

@@ -19,6 +19,7 @@ mod decisions;
 mod delivery;
 mod dialogue;
 mod dns_server;
+mod http;
 mod knot;
 mod many;
 mod messages;
@@ -47,11 +48,12 @@ pub(crate) use dialogue::{
     ACTIONS, Dialogue, FIELDS, PROTOCOL, Verdict, connect, frame, header, macros, offer, whole_message,
 };
 pub(crate) use dns_server::{Asked, DnsServer, Lie, is_authoritative};
+pub(crate) use http::{Answer, Site, value};
 pub(crate) use knot::{Knot, KnotSigning, Sections};
 pub(crate) use many::{KeysAre, Many};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
-pub(crate) use page::{PATIENCE, Reader, Step, steps};
+pub(crate) use page::{PATIENCE, PageReader, Step, steps};
 pub(crate) use postfix::{Postfix, PostfixOptions};
 pub(crate) use powerdns::PowerDns;
 pub(crate) use process::Server;

@@ -70,11 +70,11 @@ fn commands(block: &str) -> Vec<Step> {
 }
 
 /// The reader, who types commands and writes files; what is printed must be what the page says.
-pub(crate) struct Reader {
+pub(crate) struct PageReader {
     shell: Shell,
 }
 
-impl Reader {
+impl PageReader {
     pub(crate) fn new() -> Self {
         Self { shell: Shell::start() }
     }

@@ -1,6 +1,8 @@
 //! The work on the domains that are due.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +91,9 @@ pub(super) async fn real(
     };
     if matches!(scope, Scope::Due { .. }) {
         let summary = RunSummary::new(begun, runner.clock.now(), counted, halt, &index);
-        if let Err(error) = summary.write(&runner.config.rotation.state) {
+        // The daemon shows it, and has the group of the key store.
+        let readers = fs::metadata(&runner.config.keys.store).ok().map(|store| store.gid());
+        if let Err(error) = summary.write(&runner.config.rotation.state, readers) {
             anstream::eprintln!("{WARN}warning:{WARN:#} {}", Chain(&error));
         }
     }

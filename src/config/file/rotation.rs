@@ -10,7 +10,7 @@ use crate::config::values::{Count, Percent, Period};
 use crate::manifest::SelectorTemplate;
 
 /// When keys are replaced, and how sure of DNS `waxseal rotate` is before it goes on; docs/lifecycle.md has the states. The
-/// daemon uses nothing of it.
+/// daemon only reads what the last run left in `state`, for metrics and its status page.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {

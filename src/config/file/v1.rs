@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::http::Http;
 pub use super::rotation::{DomainAutomation, Rotation};
 pub use super::slots::Slots;
 use crate::config::publisher::{ApiUrl, DomainPattern, NameServer, PublisherKind, TsigHash};
@@ -50,6 +51,7 @@ pub struct Spec {
     pub rotation: Option<Rotation>,
     pub slots: Option<Vec<Slots>>,
     pub log: Option<Log>,
+    pub http: Option<Http>,
 }
 
 /// A socket where MTAs connect; one `[[listener]]` each. Without any, the daemon takes the sockets that systemd passes,
