@@ -70,7 +70,9 @@ pub struct Spent {
     pub reading: u64,
     /// Looking for keys.
     pub keys: u64,
-    /// Waiting for a signing thread, and signing.
+    /// Waiting for a signing thread.
+    pub waiting: u64,
+    /// Signing.
     pub signing: u64,
     /// What else we did.
     pub other: u64,
@@ -97,10 +99,11 @@ pub struct RecentMessages {
 impl Spent {
     /// What took the most of it, for people.
     pub fn slow_because(&self) -> &'static str {
-        let Self { reading, keys, signing, other, .. } = *self;
-        match reading.max(keys).max(signing).max(other) {
+        let Self { reading, keys, waiting, signing, other, .. } = *self;
+        match reading.max(keys).max(waiting).max(signing).max(other) {
             most if most == reading => "the MTA was slow to send it",
-            most if most == signing => "it waited for a signing thread, or its key is slow",
+            most if most == waiting => "it waited for a signing thread",
+            most if most == signing => "its keys take long to sign",
             most if most == keys => "the key store was slow to answer",
             _ => "this machine was busy with other things",
         }
@@ -113,9 +116,10 @@ mod tests {
 
     #[test]
     fn what_took_the_most_is_why_it_was_slow() {
-        let spent = Spent { total: 100, reading: 60, keys: 20, signing: 10, other: 10 };
+        let spent = Spent { total: 100, reading: 60, keys: 20, waiting: 5, signing: 5, other: 10 };
         assert!(spent.slow_because().contains("MTA"));
-        assert!(Spent { signing: 61, ..spent }.slow_because().contains("signing"));
+        assert!(Spent { waiting: 61, ..spent }.slow_because().contains("waited"));
+        assert!(Spent { signing: 61, ..spent }.slow_because().contains("sign"));
         assert!(Spent { keys: 61, ..spent }.slow_because().contains("key store"));
         assert!(Spent { other: 61, ..spent }.slow_because().contains("machine"));
     }

@@ -99,6 +99,7 @@ pub(super) fn log_recorder(recorder: &Recorder) {
                 total_us = spent.total,
                 reading_us = spent.reading,
                 keys_us = spent.keys,
+                waiting_us = spent.waiting,
                 signing_us = spent.signing,
                 other_us = spent.other,
                 slow_because = spent.slow_because(),

@@ -25,5 +25,5 @@ pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
 pub use running::Running;
-pub use signing_pool::{Overloaded, Pending, Signatures, SigningPool, sign_all};
+pub use signing_pool::{Made, Overloaded, Pending, Signatures, SigningPool, sign_all};
 pub use transaction::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};

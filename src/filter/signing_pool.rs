@@ -25,6 +25,15 @@ pub type Pending = (Prepared, Arc<SigningKey>);
 /// What became of each signature of a message, in the order given.
 pub type Signatures = Vec<Result<SignatureField, SignatureError>>;
 
+/// All signatures of a message.
+#[derive(Debug)]
+pub struct Made {
+    /// What became of each.
+    pub signatures: Signatures,
+    /// What they took, the wait for a thread not counted.
+    pub took: Duration,
+}
+
 /// What a message is taken to cost before the first was signed: an RSA-2048 signature on a slow core.
 const FIRST_GUESS: Duration = Duration::from_millis(1);
 
@@ -58,7 +67,7 @@ pub struct Overloaded;
 
 struct Job {
     signatures: Vec<Pending>,
-    done: oneshot::Sender<Signatures>,
+    done: oneshot::Sender<Made>,
     /// When it began to wait for a place.
     began: Instant,
     /// Given back when the job is finished or given up.
@@ -98,7 +107,7 @@ impl SigningPool {
     }
 
     /// Makes all signatures of one message, or gives up after `deadline`, waiting for a place included.
-    pub async fn sign(&self, signatures: Vec<Pending>, deadline: Duration) -> Result<Signatures, Overloaded> {
+    pub async fn sign(&self, signatures: Vec<Pending>, deadline: Duration) -> Result<Made, Overloaded> {
         let began = self.clock.monotonic();
         let signed = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Overloaded)?;
@@ -111,11 +120,12 @@ impl SigningPool {
     }
 
     /// Makes all signatures of one message on the calling thread, where they are too quick to be worth a hand-off.
-    pub fn sign_here(&self, signatures: Vec<Pending>) -> Signatures {
+    pub fn sign_here(&self, signatures: Vec<Pending>) -> Made {
         let began = self.clock.monotonic();
-        let signed = sign_all(signatures);
-        self.meter.signing.record(self.clock.monotonic().saturating_duration_since(began));
-        signed
+        let signatures = sign_all(signatures);
+        let took = self.clock.monotonic().saturating_duration_since(began);
+        self.meter.signing.record(took);
+        Made { signatures, took }
     }
 
     /// How long signatures take and wait.
@@ -146,7 +156,7 @@ fn work(jobs: &Receiver<Job>, progress: &Progress, meter: &SigningMeter, clock: 
         progress.took(took);
         meter.record(began.saturating_duration_since(job.began), took);
         // If the receiver has just gone, so has the need.
-        let _ = job.done.send(signatures);
+        let _ = job.done.send(Made { signatures, took });
     }
 }
 

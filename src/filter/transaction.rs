@@ -14,7 +14,7 @@ use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool};
+use super::signing_pool::{Made, Overloaded, Pending, SigningPool};
 use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{Config, DomainSettings, Listener};
@@ -102,7 +102,9 @@ pub struct Transaction {
     waited: Duration,
     /// How much of that was for keys.
     finding_keys: Duration,
-    /// How much of that was for signatures, the queue to the signing threads included.
+    /// How much of that was for a signing thread to be free.
+    waiting: Duration,
+    /// How much of that was for signatures to be made.
     signing: Duration,
     /// Counts it as being in progress.
     present: Option<Present>,
@@ -329,18 +331,18 @@ impl<S: KeyStore + 'static> Filter<S> {
         };
         let seen = others.judge(&hashes, &message.headers, &keys);
         let began_signing = self.clock.monotonic();
-        let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
+        let made = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             self.pool.sign_here(pending)
         } else {
             let limits = &message.running.config.limits;
-            let signed = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
+            let made = match self.admission.queue(&message.held, limits, self.pool.speed(), began) {
                 Ok(()) => self.pool.sign(pending, limits.queue_deadline).await,
                 Err(_) => Err(Overloaded),
             };
-            match signed {
-                Ok(signed) => signed,
+            match made {
+                Ok(made) => made,
                 Err(Overloaded) => {
-                    message.signing = self.since(began_signing);
+                    message.waiting = self.since(began_signing);
                     self.admission.count(Busy::Deadline);
                     let reason = message.is_busy(Busy::Deadline);
                     return message.unsigned(reason, body_octets);
@@ -348,7 +350,9 @@ impl<S: KeyStore + 'static> Filter<S> {
             }
         };
 
-        message.signing = self.since(began);
+        let Made { signatures: signed, took } = made;
+        message.signing = took;
+        message.waiting = self.since(began_signing).saturating_sub(took);
         let mut answer = message.unsigned(Reason::SigningFailed, body_octets);
         let mut reason = plan.reason;
         let now = self.clock.now();
@@ -462,6 +466,7 @@ impl Transaction {
             waited: Duration::ZERO,
             present: None,
             finding_keys: Duration::ZERO,
+            waiting: Duration::ZERO,
             signing: Duration::ZERO,
         })
     }
@@ -647,7 +652,7 @@ impl Answer {
         let message = &self.message;
         let policy = &message.running.policy;
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let ours = message.finding_keys.saturating_add(message.signing);
+        let ours = message.finding_keys.saturating_add(message.waiting).saturating_add(message.signing);
         // In the shadow of another signer they are made, and not inserted.
         let inserted = if self.decision.action == Action::Sign { self.keys.as_slice() } else { &[] };
         Recorded {
@@ -672,6 +677,7 @@ impl Answer {
                 total: micros(total),
                 reading: micros(total.saturating_sub(message.waited)),
                 keys: micros(message.finding_keys),
+                waiting: micros(message.waiting),
                 signing: micros(message.signing),
                 other: micros(message.waited.saturating_sub(ours)),
             },

@@ -125,6 +125,28 @@ fn a_running_daemon_explains_by_what_it_runs_not_by_what_the_file_says() {
 }
 
 #[test]
+fn in_the_shadow_of_another_signer_it_says_what_would_be_done_without_it() {
+    let scratch = Scratch::new("explain");
+    let installation = Installation::new(&scratch);
+    let daemon = installation.start_listening(&scratch, "[signing]\nmode = \"shadow\"\n");
+    for live in [&[][..], &["--live"]] {
+        let shadow = explain(&installation, &[&["--from", "ada@example.test"], live].concat());
+        let said = text(&shadow);
+        assert_eq!(shadow.status.code(), Some(1), "{said}");
+        assert!(said.contains("would pass unsigned: shadow") && said.contains("without it: sign (signed)"), "{said}");
+        assert!(said.contains("(not inserted)") && said.contains("d=example.test"), "{said}");
+    }
+    let mut dialogue = crate::support::Dialogue::open(daemon.socket());
+    dialogue.mail("SHADOW").unwrap();
+    dialogue.content("SHADOW", &crate::support::FIELDS, b"Hello.\r\n").unwrap();
+    daemon.message("SHADOW");
+    let was = explain(&installation, &["--queue-id", "SHADOW", "--format", "json"]);
+    let was: serde_json::Value = serde_json::from_slice(&was.stdout).unwrap();
+    assert_eq!((&was[0]["reason"], &was[0]["would_reason"]), (&"shadow".into(), &"signed".into()), "{was}");
+    assert_eq!(was[0]["signatures"], serde_json::json!([]));
+}
+
+#[test]
 fn what_strangers_write_never_reaches_a_terminal_raw() {
     let scratch = Scratch::new("explain");
     let installation = Installation::new(&scratch);

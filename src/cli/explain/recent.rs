@@ -86,11 +86,12 @@ fn write_message(message: &RecentMessage, out: &mut dyn Write) -> io::Result<()>
     let spent = message.spent;
     writeln!(
         out,
-        "  {} octets in {}: {} reading from the MTA, {} looking for keys, {} signing, {} else",
+        "  {} octets in {}: {} reading from the MTA, {} looking for keys, {} waiting for a thread, {} signing, {} else",
         message.bytes,
         time(spent.total),
         time(spent.reading),
         time(spent.keys),
+        time(spent.waiting),
         time(spent.signing),
         time(spent.other)
     )

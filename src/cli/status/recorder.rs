@@ -53,8 +53,19 @@ fn table(title: &str, messages: &[RecentMessage], out: &mut dyn Write) -> io::Re
         return Ok(());
     }
     writeln!(out, "\n{STRONG}{title}{STRONG:#}")?;
-    let headings =
-        ["time", "queue id", "from", "total", "reading", "keys", "signing", "else", "reason", "slow because"];
+    let headings = [
+        "time",
+        "queue id",
+        "from",
+        "total",
+        "reading",
+        "keys",
+        "waiting",
+        "signing",
+        "else",
+        "reason",
+        "slow because",
+    ];
     let mut columns = Columns::new(headings);
     for message in messages {
         let spent = message.spent;
@@ -71,6 +82,7 @@ fn table(title: &str, messages: &[RecentMessage], out: &mut dyn Write) -> io::Re
             time(spent.total),
             time(spent.reading),
             time(spent.keys),
+            time(spent.waiting),
             time(spent.signing),
             time(spent.other),
             line(&message.reason).into_owned(),
