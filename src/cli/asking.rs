@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::ControlSocket;
-use crate::control::{Answer, Ask, LONGEST_ANSWER, LONGEST_REQUEST, Request, Response, VERSION, VersionOf};
+use crate::control::{Answer, Ask, LONGEST_ANSWER, LONGEST_REQUEST, Refusal, Request, Response, VERSION, VersionOf};
 
 /// How long the daemon may take for each step of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +58,12 @@ pub(super) enum AskError {
         /// Its version.
         theirs: u32,
     },
+    /// What is asked makes no sense to it.
+    #[error("{text}")]
+    Unfit {
+        /// In its words, made plain.
+        text: String,
+    },
     /// It refuses.
     #[error("the daemon refuses: {text}")]
     Refused {
@@ -103,8 +109,9 @@ fn understand(path: &Path, line: &[u8]) -> Result<Answer, AskError> {
         return Err(AskError::Version { theirs });
     }
     match serde_json::from_slice(line).map_err(|error| none(Some(error)))? {
-        Response { answer: Answer::Refused { text, .. }, .. } => {
-            Err(AskError::Refused { text: crate::report::safe::line(&text).into_owned() })
+        Response { answer: Answer::Refused { refusal, text }, .. } => {
+            let text = crate::report::safe::line(&text).into_owned();
+            Err(if refusal == Refusal::Unfit { AskError::Unfit { text } } else { AskError::Refused { text } })
         }
         Response { answer, .. } => Ok(answer),
     }

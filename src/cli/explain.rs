@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(super) use recent::time;
 
-use super::asking::ask;
+use super::asking::{AskError, ask};
 use super::installation::ConfigUnusable;
 use super::output::Format;
 use super::{Exit, Installation, Undetermined, UsageError};
@@ -177,8 +177,13 @@ fn of_daemon(asked: &Asked, config: &Config) -> anyhow::Result<Explanation> {
     }
 }
 
+/// The daemon did not answer: nobody knows, unless it is the question's fault.
 pub(super) fn undetermined(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    Undetermined(error.into()).into()
+    let error = error.into();
+    match error.downcast_ref() {
+        Some(AskError::Unfit { .. }) => UsageError(error).into(),
+        _ => Undetermined(error).into(),
+    }
 }
 
 fn asked(args: &Args) -> anyhow::Result<Asked> {

@@ -20,6 +20,7 @@ mod init;
 mod installation;
 mod key;
 mod list;
+mod login;
 mod man;
 mod observing;
 mod offboard;
@@ -89,6 +90,7 @@ enum Command {
     Sign(sign::Args),
     CheckMessage(check_message::Args),
     Explain(Box<explain::Args>),
+    Login(login::Args),
     Verify(Box<verify::Args>),
     Config(config::Args),
     Bench(bench::Args),
@@ -126,6 +128,7 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
         Command::Explain(args) => explain::run(args, config, &mut out),
+        Command::Login(args) => login::run(args, config, &mut out),
         Command::Verify(args) => verify::run(args, config, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),

@@ -102,6 +102,13 @@ pub struct Signing {
     fragile: FragileBody,
 }
 
+/// The signatures of a message that lack only their keys' work, in the order in which they are inserted.
+pub(super) struct Preparation {
+    pending: Vec<Pending>,
+    /// For which domain and with which key, in the same order.
+    keys: Vec<(DomainName, ActiveKey)>,
+}
+
 /// What follows the header.
 pub enum AfterHeader {
     /// The message's answer; its body need not travel.
@@ -204,7 +211,7 @@ impl<S: KeyStore + 'static> Filter<S> {
             message.warnings.add(warning);
         }
         let (pending, keys) = match message.prepare(&plan, &body.finish(), self.clock.now()) {
-            Ok(prepared) => prepared,
+            Ok(Preparation { pending, keys }) => (pending, keys),
             Err(reason) => return message.unsigned(reason, body_octets),
         };
         let began = self.clock.monotonic();
@@ -347,7 +354,7 @@ impl Transaction {
         plan: &Plan<Arc<DomainKeys>>,
         hashes: &BodyHashes,
         now: Timestamp,
-    ) -> Result<(Vec<Pending>, Vec<(DomainName, ActiveKey)>), Reason> {
+    ) -> Result<Preparation, Reason> {
         let (mut pending, mut keys) = (Vec::new(), Vec::new());
         // The first of the plan is to stand topmost.
         for planned in plan.signatures.iter().rev() {
@@ -363,7 +370,7 @@ impl Transaction {
         if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
             return Err(Reason::HeaderTooLarge);
         }
-        Ok((pending, keys))
+        Ok(Preparation { pending, keys })
     }
 
     pub(super) fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {

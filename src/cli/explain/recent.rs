@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 
+use super::text::write_advice;
 use super::undetermined;
 use crate::cli::Exit;
 use crate::cli::asking::ask;
@@ -59,8 +60,7 @@ fn write_message(message: &RecentMessage, out: &mut dyn Write) -> io::Result<()>
         None => writeln!(out)?,
     }
     if message.reason != "signed" {
-        writeln!(out, "  {}", line(&message.means))?;
-        writeln!(out, "  {STRONG}To change it:{STRONG:#} {}", line(&message.remedy))?;
+        write_advice(&message.means, &message.remedy, out)?;
     }
     writeln!(out, "  client {}, origin {}", line(&message.client), line(&message.origin))?;
     if let Some(from) = &message.from {

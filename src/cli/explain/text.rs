@@ -56,10 +56,40 @@ fn write_verdict(explanation: &Explanation, out: &mut dyn Write) -> io::Result<(
     let author = explanation.author.as_deref().unwrap_or("the message");
     writeln!(out, "{STRONG}{}{STRONG:#} {style}{}{style:#}: {}", line(author), line(words), line(&explanation.reason))?;
     if explanation.reason != "signed" {
-        writeln!(out, "  {}", line(&explanation.means))?;
-        writeln!(out, "  {STRONG}To change it:{STRONG:#} {}", line(&explanation.remedy))?;
+        write_advice(&explanation.means, &explanation.remedy, out)?;
     }
     Ok(())
+}
+
+/// What a reason means and what to change, below the verdict.
+pub(super) fn write_advice(means: &str, remedy: &str, out: &mut dyn Write) -> io::Result<()> {
+    const TITLE: &str = "To change it:";
+    writeln!(out, "  {}", folded(&line(means), 2))?;
+    // As wide without its style.
+    let advice = folded(&format!("{TITLE} {}", line(remedy)), 2);
+    writeln!(out, "  {STRONG}{TITLE}{STRONG:#}{}", advice.strip_prefix(TITLE).unwrap_or(&advice))
+}
+
+/// Words on lines of [`COLUMNS`], all but the first with so many blanks before them.
+fn folded(text: &str, indent: usize) -> String {
+    let mut folded = String::with_capacity(text.len() + 16);
+    let mut column = indent;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if !folded.is_empty() {
+            if column + 1 + width > COLUMNS {
+                folded.push('\n');
+                folded.extend(std::iter::repeat_n(' ', indent));
+                column = indent;
+            } else {
+                folded.push(' ');
+                column += 1;
+            }
+        }
+        folded.push_str(word);
+        column += width;
+    }
+    folded
 }
 
 fn write_domain(domain: &ExplainedDomain, out: &mut dyn Write) -> io::Result<()> {
@@ -126,21 +156,14 @@ fn counted(names: &[String]) -> Vec<String> {
 }
 
 fn write_names(out: &mut dyn Write, title: &str, names: &[String]) -> io::Result<()> {
-    let mut text = format!("     {title}");
-    for (number, name) in names.iter().enumerate() {
-        let word = format!("{}{}", line(name), if number + 1 == names.len() { "" } else { "," });
-        let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count());
-        let break_before = if column + 1 + word.chars().count() > COLUMNS { "\n        " } else { " " };
-        text.push_str(break_before);
-        text.push_str(&word);
-    }
-    writeln!(out, "{text}")
+    let text = format!("{title} {}", names.join(", "));
+    writeln!(out, "     {}", folded(&line(&text), 8))
 }
 
 fn duration(seconds: u64) -> String {
     match seconds {
-        _ if seconds % 86_400 == 0 && seconds > 0 => format!("{} d", seconds / 86_400),
-        _ if seconds % 3_600 == 0 && seconds > 0 => format!("{} h", seconds / 3_600),
+        1.. if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        1.. if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
         _ => format!("{seconds} s"),
     }
 }
@@ -153,6 +176,14 @@ mod tests {
     fn names_are_counted_in_their_order() {
         let names = ["from", "from", "to", "To", "list-id"].map(str::to_owned);
         assert_eq!(counted(&names), ["from ×2", "to ×2", "list-id"]);
+    }
+
+    #[test]
+    fn long_lines_are_folded_between_words() {
+        let text = folded(&"word ".repeat(50), 4);
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= COLUMNS), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
+        assert_eq!(folded("short", 2), "short");
     }
 
     #[test]
