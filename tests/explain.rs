@@ -7,6 +7,8 @@ mod support;
 
 #[path = "explain/live.rs"]
 mod live;
+#[path = "explain/logins.rs"]
+mod logins;
 #[path = "explain/recorder.rs"]
 mod recorder;
 #[path = "explain/tables.rs"]

@@ -114,7 +114,7 @@ pub struct Control {
     pub socket: Option<PathBuf>,
     /// The group the socket is given to, by name or id; the daemon's own where unset. The daemon's user must be a member of
     /// it. A change needs a restart.
-    #[schemars(example = &"adm")]
+    #[schemars(example = &"waxseal-milter")]
     pub group: Option<Account>,
 }
 
