@@ -11,7 +11,7 @@
 //! Decisions, pure: [`policy`] (who is signed, with what, and why not), [`manifest`] (what a domain's keys are), [`lifecycle`] (what
 //! becomes of them),
 //! [`config`] (what is on disk, and what runs), [`import`] (what other signers leave behind), [`check`] (evidence to findings), [`report`] (findings for people and
-//! machines), [`record_format`] (a record as DNS tools take it).
+//! machines), [`record_format`] (a record as DNS tools take it), [`control`] (what is asked of the daemon, and answered).
 //!
 //! Adapters, the only I/O: [`files`], [`keystore`], [`evidence`] (when each key last signed), [`audit`] (the log of changes), [`dns`], [`observe`].
 //!
@@ -31,6 +31,7 @@ pub mod observation;
 
 pub mod check;
 pub mod config;
+pub mod control;
 pub mod import;
 pub mod lifecycle;
 pub mod manifest;

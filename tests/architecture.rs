@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lifecycle", &["names", "observation", "dkim", "manifest"]),
     ("config", &["names", "clock", "finding", "dkim", "policy", "manifest"]),
     ("import", &["names", "finding", "message", "dkim", "policy", "config"]),
+    ("control", &["names", "policy"]),
     ("check", &["names", "clock", "finding", "observation", "dkim", "manifest"]),
     ("report", &["names", "clock", "finding", "observation"]),
     ("record_format", &["names", "dkim", "manifest"]),
@@ -32,12 +33,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dns", &["names", "clock", "finding", "observation", "config", "files"]),
     ("audit", &["names", "clock", "finding"]),
     ("evidence", &["names", "clock", "finding", "dkim", "files"]),
-    ("observe", &["names", "clock", "finding", "dkim", "policy", "keystore"]),
+    ("observe", &["names", "clock", "finding", "dkim", "policy", "keystore", "control"]),
     (
         "filter",
         &[
-            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "keystore",
-            "evidence", "observe",
+            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "control",
+            "keystore", "evidence", "observe",
         ],
     ),
     (
@@ -77,8 +78,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "files",
-            "keystore", "evidence", "observe", "filter",
+            "names", "clock", "finding", "message", "milter", "dkim", "policy", "manifest", "config", "control",
+            "files", "keystore", "evidence", "observe", "filter",
         ],
     ),
     (
@@ -93,6 +94,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "policy",
             "manifest",
             "config",
+            "control",
             "import",
             "files",
             "keystore",
@@ -125,6 +127,7 @@ const PURE: &[&str] = &[
     "manifest",
     "lifecycle",
     "config",
+    "control",
     "import",
     "check",
     "report",

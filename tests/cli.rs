@@ -163,6 +163,28 @@ fn init_takes_a_store_that_is_there_and_completes_what_was_cut_short() {
 }
 
 #[test]
+fn init_binds_logins_where_it_is_told_to_and_says_so_where_it_does_not() {
+    let with = |args: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let output = waxseal(&[&["init", "--yes", "--dir", dir.path().to_str().unwrap()], args].concat(), b"");
+        let config = fs::read_to_string(dir.path().join("waxseal.toml")).unwrap_or_default();
+        (output, config)
+    };
+    let ed25519 = ["--algorithm", "ed25519"];
+    let (one, config) = with(&[&ed25519[..], &["example.com"]].concat());
+    assert!(!stdout(&one).contains("bind_logins") && !config.contains("bind_logins"), "{config}");
+    let (several, config) = with(&[&ed25519[..], &["example.com", "example.net"]].concat());
+    assert!(stdout(&several).contains("bind_logins = \"own-domain\"") && !config.contains("bind_logins"), "{config}");
+    for binding in ["own-domain", "own-registrable"] {
+        let (bound, config) = with(&[&ed25519[..], &["--bind-logins", binding, "example.com", "example.net"]].concat());
+        succeeds(&bound);
+        assert!(config.contains(&format!("bind_logins = \"{binding}\"\n")), "{config}");
+        assert!(!stdout(&bound).contains("Whoever logs in"), "{}", stdout(&bound));
+    }
+    fails(&with(&["--bind-logins", "listed", "example.com"]).0, 2, &["own-registrable"]);
+}
+
+#[test]
 fn init_refuses_what_the_daemon_would_refuse() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();

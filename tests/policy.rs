@@ -6,12 +6,13 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use serde::Deserialize;
-use support::{Dialogue, FIELDS, Installation, Scratch, Verdict, eventually, frame, macros, offer};
+use support::{
+    Case, Dialogue, FIELDS, Installation, Scratch, Table, Verdict, eventually, frame, macros, offer, tables,
+};
 use waxseal::config::{Accounts, Config, parse};
 use waxseal::finding::Finding;
 use waxseal::message::{Headers, Spacing};
@@ -20,77 +21,6 @@ use waxseal::policy::{
     Author, Decision, Facts, Found, Header, Judgement, MapSource, OnRelayed, Peer, Plan, Policy, Reason, Recipients,
     Recorded, Step, Submission, Untraced, included,
 };
-
-/// One file of tests/data/decisions: a configuration, what the key store has, and cases.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    /// The configuration, without its version.
-    #[serde(default)]
-    config: String,
-    /// Maps by their names in the configuration.
-    #[serde(default)]
-    maps: BTreeMap<String, String>,
-    /// What the store has of each domain: the selectors that sign with blanks between, or `not-active`, `unusable`,
-    /// `unavailable`; `in-part` before the selectors if others cannot be used.
-    #[serde(default)]
-    keys: BTreeMap<String, String>,
-    case: Vec<Case>,
-}
-
-/// What is known of a message, and what it comes to.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    /// An address, `local` or `unknown`.
-    #[serde(default = "loopback")]
-    client: String,
-    /// Its name.
-    #[serde(default)]
-    host: String,
-    #[serde(default)]
-    macros: BTreeMap<String, String>,
-    /// The envelope sender.
-    #[serde(default)]
-    sender: String,
-    /// The recipients; left out, the MTA was not asked for them.
-    rcpt: Option<Vec<String>>,
-    /// What the listener says of mail that was received before.
-    listener_sign_relayed: Option<bool>,
-    /// The From field.
-    from: Option<String>,
-    /// Other fields, or all where `from` is left out.
-    #[serde(default)]
-    header: Vec<String>,
-    /// Whether the header was over its limits.
-    #[serde(default)]
-    header_too_large: bool,
-    expect: Expected,
-}
-
-/// What a message comes to.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    decision: String,
-    reason: String,
-    origin: Option<String>,
-    /// The rule that decides; left out, none does.
-    rule: Option<String>,
-    /// The file and line that decides, the file by its name.
-    line: Option<String>,
-    /// Domains that sign, with the selector behind a slash where only one key does.
-    #[serde(default)]
-    signers: Vec<String>,
-    /// i= of each, where a rule wants one.
-    #[serde(default)]
-    identities: Vec<String>,
-}
-
-fn loopback() -> String {
-    "127.0.0.1".into()
-}
 
 struct NoAccounts;
 
@@ -144,63 +74,34 @@ fn keys_of(keys: &BTreeMap<String, String>, domain: &DomainName) -> Found<Vec<Se
     }
 }
 
-impl Case {
-    fn headers(&self) -> Headers {
-        let mut headers = Headers::new();
-        if let Some(from) = &self.from {
-            headers.push(b"From", format!(" {from}").as_bytes(), Spacing::AsReceived);
-        }
-        for field in &self.header {
-            let (name, value) = field.split_once(':').unwrap();
-            headers.push(name.as_bytes(), value.as_bytes(), Spacing::AsReceived);
-        }
-        headers
+fn decide(
+    case: &Case,
+    table: &Table,
+    config: &Config,
+    policy: &Policy,
+    trace: &mut Recorded,
+) -> Judgement<Plan<Vec<Selector>>> {
+    let macros =
+        case.macros.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect::<BTreeMap<_, _>>();
+    let mut recipients = Recipients::default();
+    for recipient in case.rcpt.iter().flatten() {
+        policy.recipient(recipient.as_bytes(), &mut recipients);
     }
-
-    fn peer(&self) -> Peer {
-        match self.client.as_str() {
-            "local" => Peer::Local,
-            "unknown" => Peer::Unknown,
-            address => Peer::Address(address.parse().unwrap()),
-        }
-    }
-
-    fn decide(
-        &self,
-        table: &Table,
-        config: &Config,
-        policy: &Policy,
-        trace: &mut Recorded,
-    ) -> Judgement<Plan<Vec<Selector>>> {
-        let macros = self
-            .macros
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
-            .collect::<BTreeMap<_, _>>();
-        let mut recipients = Recipients::default();
-        for recipient in self.rcpt.iter().flatten() {
-            policy.recipient(recipient.as_bytes(), &mut recipients);
-        }
-        let headers = self.headers();
-        let on_relayed = |sign| if sign { OnRelayed::Sign } else { OnRelayed::Pass };
-        let facts = Facts {
-            submission: Submission { peer: self.peer(), host: self.host.as_bytes(), macros: &macros },
-            on_relayed: self.listener_sign_relayed.map(on_relayed),
-            sender: self.sender.as_bytes(),
-            recipients: &recipients,
-            header: if self.header_too_large {
-                Header::TooLarge { is_relayed: false }
-            } else {
-                Header::Whole(&headers)
-            },
-        };
-        let subdomains = |domain: &DomainName| config.domain(domain).subdomains;
-        let judgement = policy.decide(&facts, subdomains, |domain| keys_of(&table.keys, domain), trace);
-        // Whether anybody listens changes nothing.
-        let again = policy.decide(&facts, subdomains, |domain| keys_of(&table.keys, domain), &mut Untraced);
-        assert_eq!(outcome(&judgement), outcome(&again));
-        judgement
-    }
+    let headers = case.headers();
+    let on_relayed = |sign| if sign { OnRelayed::Sign } else { OnRelayed::Pass };
+    let facts = Facts {
+        submission: Submission { peer: case.peer(), host: case.host.as_bytes(), macros: &macros },
+        on_relayed: case.listener_sign_relayed.map(on_relayed),
+        sender: case.sender.as_bytes(),
+        recipients: &recipients,
+        header: if case.header_too_large { Header::TooLarge { is_relayed: false } } else { Header::Whole(&headers) },
+    };
+    let subdomains = |domain: &DomainName| config.domain(domain).subdomains;
+    let judgement = policy.decide(&facts, subdomains, |domain| keys_of(&table.keys, domain), trace);
+    // Whether anybody listens changes nothing.
+    let again = policy.decide(&facts, subdomains, |domain| keys_of(&table.keys, domain), &mut Untraced);
+    assert_eq!(outcome(&judgement), outcome(&again));
+    judgement
 }
 
 fn outcome(judgement: &Judgement<Plan<Vec<Selector>>>) -> Result<(Reason, usize), Reason> {
@@ -216,7 +117,7 @@ fn check(
     reasons: &mut BTreeSet<&'static str>,
 ) {
     let mut trace = Recorded::default();
-    let judgement = case.decide(table, config, policy, &mut trace);
+    let judgement = decide(case, table, config, policy, &mut trace);
     let steps: Vec<String> = trace.steps.iter().map(ToString::to_string).collect();
     let said = format!("{}: {}\n{}", file.display(), case.name, steps.join("\n"));
     let reason = match &judgement.outcome {
@@ -254,19 +155,14 @@ fn check(
 
 #[test]
 fn every_table_of_decisions_holds() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/decisions");
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
     let mut cases = 0;
     let mut reasons = BTreeSet::new();
-    for file in &files {
-        let table: Table = toml::from_str(&fs::read_to_string(file).unwrap())
-            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for (file, table) in &tables() {
         let config = configuration(&table.config);
         let (policy, _) =
             compiled(&config, &table.maps).unwrap_or_else(|findings| panic!("{}: {findings:#?}", file.display()));
         for case in &table.case {
-            check(file, &table, &config, &policy, case, &mut reasons);
+            check(file, table, &config, &policy, case, &mut reasons);
             cases += 1;
         }
     }

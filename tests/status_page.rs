@@ -47,7 +47,13 @@ impl Browser {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         // A container has no user namespaces for its sandbox; all it opens is ours.
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]);
+        command.args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+        ]);
         command.args(["--enable-logging=stderr", "--timeout=20000"]);
         command.arg(format!("--user-data-dir={}", self.scratch.join("profile").display()));
         command

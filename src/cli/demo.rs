@@ -76,7 +76,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Exit> {
 
     heading(out, 3, "waxseald, listening")?;
     let config = dir.join("waxseal.toml");
-    let text = format!("version = 1\n\n[[listener]]\nsocket = \"{listen}\"\nmode = \"0600\"\n");
+    let text =
+        format!("version = 1\n\n[[listener]]\nsocket = \"{listen}\"\nmode = \"0600\"\n[control]\nsocket = \"off\"\n");
     fs::write(&config, text).with_context(|| format!("{} cannot be written", config.display()))?;
     let mut daemon = Daemon::start(&config, &dir.join("waxseald.log"))?;
     let connection = daemon.connect(&socket)?;

@@ -17,6 +17,7 @@ use crate::files::configuration::DEFAULT_PATH;
 use crate::keystore::{Access, Directory, KeyStore, Quoted, StoreError};
 use crate::manifest::StateName;
 use crate::names::DomainName;
+use crate::policy::LoginBinding;
 use crate::record_format::{PublishedRecord, write_bind};
 
 /// Beside the port that OpenDKIM's examples use, so that both can run while mail moves over.
@@ -59,6 +60,11 @@ pub(super) struct Args {
     #[command(flatten)]
     keys: KeyArgs,
 
+    /// As which authors a login may write, for their mail to be signed: off (any), own-domain (that behind its own @),
+    /// own-registrable (any of that registrable domain). Asked for on a terminal where there are several domains; else off.
+    #[arg(long, value_name = "WHICH", value_parser = login_binding)]
+    bind_logins: Option<LoginBinding>,
+
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -89,6 +95,7 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
         )?;
     }
     out.flush()?;
+    let binding = binding(args, &domains)?;
     if !confirmed("Go on?", Confirmation::from(args.yes))? {
         bail!("nothing was written; answer y on a terminal, or add --yes");
     }
@@ -104,7 +111,7 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
         })?);
     }
     // Last: with it the installation is complete, and what was cut short can be begun again.
-    write_new(&config, &configuration(&listen, access))?;
+    write_new(&config, &configuration(&listen, access, binding))?;
 
     writeln!(out, "\n{STRONG}1. Publish{STRONG:#} these records, on every name server of the zone:\n")?;
     write_bind(out, &records)?;
@@ -112,7 +119,36 @@ pub(super) fn run(args: &Args, config_given: &Path, out: &mut dyn Write) -> anyh
     writeln!(out, "  {}", command("activate", &config, &domains))?;
     write_start(out, &config, &listen, access)?;
     write_mta_lines(out, &listen, access)?;
+    if domains.len() > 1 && binding == LoginBinding::Off {
+        writeln!(
+            out,
+            "\n{WARN}Whoever logs in can have mail signed as any of these domains.{WARN:#} If they are of several customers, set\n\
+             bind_logins = \"own-domain\" in [trust]; docs/policy.md has more."
+        )?;
+    }
     Ok(Exit::Clean)
+}
+
+/// With one domain there is nobody to write as else.
+fn binding(args: &Args, domains: &[DomainName]) -> std::io::Result<LoginBinding> {
+    const QUESTION: &str = "Shall a login have mail signed only as the domain behind its own @? (For several customers; logins must \
+                            look like joe@example.com.)";
+    match args.bind_logins {
+        Some(binding) => Ok(binding),
+        None if domains.len() > 1 && !args.yes && confirmed(QUESTION, Confirmation::Wanted)? => {
+            Ok(LoginBinding::OwnDomain)
+        }
+        None => Ok(LoginBinding::Off),
+    }
+}
+
+fn login_binding(text: &str) -> Result<LoginBinding, &'static str> {
+    match text {
+        "off" => Ok(LoginBinding::Off),
+        "own-domain" => Ok(LoginBinding::OwnDomain),
+        "own-registrable" => Ok(LoginBinding::OwnRegistrable),
+        _ => Err("off, own-domain or own-registrable; \"listed\" needs a list, which the configuration is to name"),
+    }
 }
 
 fn refuse_what_cannot_be(config: &Path, config_given: &Path, listen: &ListenAddress) -> anyhow::Result<()> {
@@ -190,12 +226,21 @@ fn keys_of(domain: &DomainName, store: &Directory, keys: &KeyArgs) -> anyhow::Re
     if kept.is_empty() { keys.make(store, domain) } else { Ok(kept) }
 }
 
-fn configuration(listen: &ListenAddress, access: Access) -> String {
+fn configuration(listen: &ListenAddress, access: Access, binding: LoginBinding) -> String {
     let group = match (listen, access) {
         (ListenAddress::Unix(_), Access::TwoUsers { .. }) if SystemAccounts.group(SOCKET_USERS).is_some() => {
             format!("# Who may connect: the MTA's user must be a member.\ngroup = \"{SOCKET_USERS}\"\n")
         }
         _ => String::new(),
+    };
+    let trust = match binding {
+        LoginBinding::OwnDomain => {
+            "\n[trust]\n# As whom a login may write: docs/policy.md.\nbind_logins = \"own-domain\"\n"
+        }
+        LoginBinding::OwnRegistrable => {
+            "\n[trust]\n# As whom a login may write: docs/policy.md.\nbind_logins = \"own-registrable\"\n"
+        }
+        LoginBinding::Off | LoginBinding::Listed => "",
     };
     format!(
         "# Waxseal's configuration. Every setting, with its default and the reason for it, is in\n\
@@ -207,7 +252,8 @@ fn configuration(listen: &ListenAddress, access: Access) -> String {
          {group}\
          \n\
          [keys]\n\
-         store = \"keys\"\n"
+         store = \"keys\"\n\
+         {trust}"
     )
 }
 

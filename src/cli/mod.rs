@@ -4,6 +4,7 @@
 //! next step.
 
 mod activate;
+mod asking;
 mod bench;
 mod check_message;
 mod completions;
@@ -11,6 +12,7 @@ mod compromise;
 mod config;
 mod demo;
 mod exit;
+mod explain;
 mod export;
 mod generate;
 mod import;
@@ -18,6 +20,7 @@ mod init;
 mod installation;
 mod key;
 mod list;
+mod login;
 mod man;
 mod observing;
 mod offboard;
@@ -86,6 +89,8 @@ enum Command {
     Key(key::Args),
     Sign(sign::Args),
     CheckMessage(check_message::Args),
+    Explain(Box<explain::Args>),
+    Login(login::Args),
     Verify(Box<verify::Args>),
     Config(config::Args),
     Bench(bench::Args),
@@ -122,6 +127,8 @@ pub fn run(command_line: CommandLine) -> anyhow::Result<Exit> {
         // As it is: what looks like colours for a terminal belongs to the message.
         Command::Sign(args) => sign::run(args, config, &mut StandardOutput(io::stdout().lock())),
         Command::CheckMessage(args) => check_message::run(args, &mut out),
+        Command::Explain(args) => explain::run(args, config, &mut out),
+        Command::Login(args) => login::run(args, config, &mut out),
         Command::Verify(args) => verify::run(args, config, &mut out),
         Command::Config(args) => config::run(args, config, &mut out),
         Command::Bench(args) => bench::run(args, &mut out),

@@ -90,7 +90,7 @@ impl<const N: usize> Columns<N> {
         let held = self.held.take().unwrap_or_default();
         for (row, _) in &held {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.len());
+                *width = (*width).max(cell.chars().count());
             }
         }
         held.iter().try_for_each(|(row, style)| self.row(out, row, *style))
@@ -102,7 +102,7 @@ impl<const N: usize> Columns<N> {
             if index + 1 == N {
                 return writeln!(out, "{cell}");
             }
-            let blanks = width.saturating_sub(cell.len()) + 2;
+            let blanks = width.saturating_sub(cell.chars().count()) + 2;
             if index == styled(N) {
                 write!(out, "{style}{cell}{style:#}{:blanks$}", "")?;
             } else {

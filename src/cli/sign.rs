@@ -129,7 +129,7 @@ fn find_signers(args: &Args, config: &Config, store: Directory, headers: &Header
     match hunt.finish(&mut Untraced) {
         Ok(plan) => Ok(Signers { policy, decided, plan }),
         Err(reason @ Reason::KeysUnusable) => bail!("{reason}: {blame}: {}", causes.join("; ")),
-        Err(reason) => bail!("{reason}: {blame}: {}", reason.remedy()),
+        Err(reason) => bail!("{reason}: {blame}: {}", reason.remedy().replace("DOMAIN", blame.as_str())),
     }
 }
 

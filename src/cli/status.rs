@@ -1,5 +1,7 @@
 //! `waxseal status`.
 
+mod recorder;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -39,6 +41,11 @@ pub(super) struct Args {
     /// Only domains with this mark. May be given several times.
     #[arg(long, value_name = "MARK")]
     only: Vec<Mark>,
+
+    /// Instead of keys, show the last messages of the running daemon, and the slowest with where their time went. --limit
+    /// says how many of the last, 20 where it is left out.
+    #[arg(long, conflicts_with_all = ["domains", "only"])]
+    recorder: bool,
 
     /// How to print it.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -115,6 +122,9 @@ struct KeyStatus {
 }
 
 pub(super) fn run(args: &Args, config: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    if args.recorder {
+        return recorder::run(config, args.limit, args.format, out);
+    }
     let installation = Installation::open(config)?;
     let is_overview = args.domains.is_empty();
     let domains = if is_overview { all_domains(&installation.store)?.0 } else { unique(&args.domains) };

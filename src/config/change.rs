@@ -10,6 +10,10 @@ impl Config {
             ("listener", self.listeners != new.listeners),
             ("daemon.state", self.daemon.state != new.daemon.state),
             ("daemon.evidence_interval", self.daemon.evidence_interval != new.daemon.evidence_interval),
+            ("control.socket", self.control.socket != new.control.socket),
+            ("control.group", self.control.group != new.control.group),
+            ("recorder.messages", self.recorder.messages != new.recorder.messages),
+            ("recorder.memory", self.recorder.memory != new.recorder.memory),
             ("keys.store", self.keys.store != new.keys.store),
             ("keys.cache", self.keys.cache != new.keys.cache),
             ("keys.revalidate_after", self.keys.revalidate_after != new.keys.revalidate_after),
@@ -39,7 +43,8 @@ mod tests {
     use crate::config::http::Http;
     use crate::config::reference;
     use crate::config::running::{
-        Daemon, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget, Threads,
+        Control, ControlSocket, Daemon, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
+        Recorder, Threads,
     };
     use crate::config::socket::ListenAddress;
     use crate::policy::Trust;
@@ -63,6 +68,8 @@ mod tests {
         let all = Config {
             listeners: Listeners::Named(vec![Listener::at(ListenAddress::Systemd(None))]),
             daemon: Daemon { state: Some("/elsewhere".into()), evidence_interval: Duration::ZERO },
+            control: Control { socket: ControlSocket::Off, group: Some(1) },
+            recorder: Recorder { messages: NonZeroUsize::MIN, memory: 1 },
             keys: Keys {
                 store: "/elsewhere".into(),
                 cache: 1,

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use super::http::Http;
 use super::rotation::Rotation;
 use super::running::{
-    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
-    Permissions, Signing, Threads, Timeouts, Verify,
+    Config, Control, ControlSocket, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat,
+    LogLevel, LogTarget, Permissions, Recorder, Signing, Threads, Timeouts, Verify,
 };
 use super::slots::FixedSlots;
 use super::socket::ListenAddress;
@@ -29,6 +29,8 @@ impl Config {
         Self {
             listeners: Listeners::PassedOr(Listener::at(default_address())),
             daemon: Daemon::default(),
+            control: Control::default(),
+            recorder: Recorder::default(),
             keys: Keys::default_in(directory),
             trust: Trust::default(),
             rules: Vec::new(),
@@ -61,6 +63,18 @@ impl Default for Permissions {
 impl Default for Daemon {
     fn default() -> Self {
         Self { state: None, evidence_interval: Duration::from_secs(60) }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: ControlSocket::At(PathBuf::from("/run/waxseal/control.sock")), group: None }
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { messages: at_least_one(10_000), memory: 8 * MIB }
     }
 }
 

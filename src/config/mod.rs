@@ -38,8 +38,8 @@ pub use publisher::{
 pub use reference::reference;
 pub use rotation::{DomainAutomation, DomainRotation, Hooks, Provenance, Rotation, Spans, Waves};
 pub use running::{
-    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat, LogLevel, LogTarget,
-    Permissions, Signing, Threads, Timeouts, Verify,
+    Config, Control, ControlSocket, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, LogFormat,
+    LogLevel, LogTarget, Permissions, Recorder, Signing, Threads, Timeouts, Verify,
 };
 pub use slots::{FixedSlots, SlotTable, TargetTemplate, TargetTemplateError};
 pub use socket::{ListenAddress, ListenAddressError};

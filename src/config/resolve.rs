@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::file::v1;
 use super::parse::Accounts;
 use super::running::{
-    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions, Signing, Timeouts, Verify,
+    Config, Control, ControlSocket, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Permissions,
+    Recorder, Signing, Timeouts, Verify,
 };
 use super::socket::ListenAddress;
 use super::source::{Dotted, Source, Step};
@@ -45,6 +46,8 @@ pub(super) fn resolve(
     Config {
         listeners: resolver.listeners(spec.listener.as_deref()),
         daemon: resolver.daemon(&spec.daemon.clone().unwrap_or_default(), directory),
+        control: resolver.control(&spec.control.clone().unwrap_or_default(), directory),
+        recorder: resolver.recorder(&spec.recorder.clone().unwrap_or_default()),
         keys: resolver.keys(&spec.keys.clone().unwrap_or_default(), directory),
         domains: resolver.domains(spec.domain.as_ref(), &signing),
         limits: resolver.limits(&spec.limits.clone().unwrap_or_default()),
@@ -189,6 +192,27 @@ impl<'t, A: Accounts> Resolver<'_, 't, A> {
             self.error("config.timeout", &at("evidence_interval"), evidence, "for example \"1m\"");
         }
         Daemon { state: spec.state.as_ref().map(|state| directory.join(state)), evidence_interval }
+    }
+
+    fn control(&mut self, spec: &v1::Control, directory: &Path) -> Control {
+        let at = |setting: &str| [Step::from("control"), setting.into()];
+        let defaults = Control::default();
+        let socket = match &spec.socket {
+            None => defaults.socket,
+            Some(path) if path == Path::new("off") => ControlSocket::Off,
+            Some(path) => ControlSocket::At(directory.join(path)),
+        };
+        if spec.socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let remedy = "for example socket = \"/run/waxseal/control.sock\", or \"off\"";
+            self.error("config.control_socket", &at("socket"), "is empty".into(), remedy);
+        }
+        let group = spec.group.as_ref().and_then(|group| self.account(group, Kind::Group, &at("group")));
+        Control { socket, group }
+    }
+
+    fn recorder(&mut self, spec: &v1::Recorder) -> Recorder {
+        let defaults = Recorder::default();
+        Recorder { messages: count(spec.messages, defaults.messages), memory: size(spec.memory, defaults.memory) }
     }
 
     fn keys(&mut self, spec: &v1::Keys, directory: &Path) -> Keys {

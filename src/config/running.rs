@@ -29,6 +29,10 @@ pub struct Config {
     pub listeners: Listeners,
     /// What the daemon writes down.
     pub daemon: Daemon,
+    /// Where the daemon can be asked.
+    pub control: Control,
+    /// What it remembers of messages.
+    pub recorder: Recorder,
     /// The key store and the cache in front of it.
     pub keys: Keys,
     /// Whose mail is ours to sign.
@@ -140,6 +144,33 @@ pub struct Daemon {
     pub state: Option<PathBuf>,
     /// How often it is written.
     pub evidence_interval: Duration,
+}
+
+/// Where the daemon can be asked what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The socket.
+    pub socket: ControlSocket,
+    /// Group id to give it to.
+    pub group: Option<u32>,
+}
+
+/// A socket to ask the daemon at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// None.
+    Off,
+    /// A Unix socket, relative to the configuration file's directory in the file, joined to it here.
+    At(PathBuf),
+}
+
+/// What the daemon remembers of the messages it decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorder {
+    /// At most so many.
+    pub messages: NonZeroUsize,
+    /// In at most so many octets.
+    pub memory: u64,
 }
 
 /// The key store and the cache in front of it.

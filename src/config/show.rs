@@ -8,7 +8,8 @@ use super::http;
 use super::resolve_publisher::shown;
 use super::rotation::{self, DomainRotation};
 use super::running::{
-    Config, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Signing, Timeouts, Verify,
+    Config, Control, ControlSocket, Daemon, Dns, DomainSettings, Keys, Limits, Listener, Listeners, Log, Recorder,
+    Signing, Timeouts, Verify,
 };
 use super::slots;
 use super::values::{Account, Count, DnsServer, Expiry, Mode, Network, Period, Size};
@@ -28,6 +29,8 @@ impl Config {
                 Listeners::Named(listeners) => Some(listeners.iter().map(listener).collect()),
             },
             daemon: Some(daemon(&self.daemon)),
+            control: Some(control(&self.control)),
+            recorder: Some(recorder(&self.recorder)),
             keys: Some(keys(&self.keys)),
             trust: Some(trust(&self.trust)),
             login: (!self.trust.logins.listed.is_empty()).then(|| logins(&self.trust.logins)),
@@ -62,6 +65,20 @@ fn listener(listener: &Listener) -> v1::Listener {
 
 fn daemon(daemon: &Daemon) -> v1::Daemon {
     v1::Daemon { state: daemon.state.clone(), evidence_interval: Some(Period(daemon.evidence_interval)) }
+}
+
+fn control(control: &Control) -> v1::Control {
+    v1::Control {
+        socket: Some(match &control.socket {
+            ControlSocket::Off => "off".into(),
+            ControlSocket::At(path) => path.clone(),
+        }),
+        group: control.group.map(Account::Id),
+    }
+}
+
+fn recorder(recorder: &Recorder) -> v1::Recorder {
+    v1::Recorder { messages: Some(Count(recorder.messages)), memory: Some(Size(recorder.memory)) }
 }
 
 fn keys(keys: &Keys) -> v1::Keys {

@@ -383,6 +383,7 @@ mod tests {
             keys: KeyLookup::start(KeyCache::new(store, CacheOptions::default()), 1, Clock::System).unwrap(),
             pool: SigningPool::start(1, 1).unwrap(),
             tally: Tally::default(),
+            recorder: Default::default(),
             logger,
             clock: Clock::System,
         }

@@ -164,7 +164,7 @@ pub(super) fn open_one(listener: &Listener) -> Result<Listening, ListenError> {
     }
 }
 
-fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
+pub(super) fn open_unix(path: &Path, listener: &Listener) -> Result<Listening, ListenError> {
     let io = |source| ListenError::io(&listener.address, source);
     remove_stale(path, listener)?;
     // Nobody may connect before the mode is right: the socket is made under another name and moved into place. The name

@@ -19,7 +19,7 @@ use super::connection::{Connection, Phase};
 use super::http::{self, Heartbeat};
 use super::listen::{self, ListenError, Listening};
 use super::map_watch::{LOOK_AT_MAPS_EVERY, MapWatch, report};
-use super::{evidence, limits, notify};
+use super::{control, evidence, limits, notify};
 use crate::clock::Clock;
 use crate::config::{Config, Keys, ListenAddress, Listener, Listeners, LogFormat, LogLevel, LogTarget};
 use crate::files::configuration::{self, ConfigError};
@@ -29,6 +29,7 @@ use crate::keystore::{CacheOptions, Directory, KeyCache, KeyStore, StoreError};
 use crate::milter::Session;
 use crate::observe::journald::Journal;
 use crate::observe::log::{self, Form, Target};
+use crate::observe::recorder::Recorder;
 use crate::observe::tally::{Reload, Tally};
 use crate::policy::{Action, Warning};
 
@@ -99,6 +100,7 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
         pool: SigningPool::start(config.limits.signing_threads.or(cores).get(), config.limits.signing_queue.get())?,
         evidence: Arc::default(),
         tally: Tally::default(),
+        recorder: Recorder::new(config.recorder.messages.get(), config.recorder.memory),
         logger,
         clock,
         running: ArcSwap::from_pointee(Running::new(Arc::new(config), policy)),
@@ -132,6 +134,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
         let config = Arc::clone(&self.filter.running.load().config);
         // Signals first: one that comes while we start must not kill us.
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut dump = signal(SignalKind::user_defined1())?;
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let reload = self.start_reloader()?;
         let listening = listen::open(&config.listeners)?;
@@ -148,6 +151,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
             tokio::spawn(accept(socket, Arc::clone(&self.filter), Arc::clone(&places), phases.clone(), alive.clone()));
         }
         drop(alive);
+        control::start(&config.control, &self.filter);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
         notify::ready(&notify::status_since(&self.filter.clock, sockets));
 
@@ -158,6 +162,7 @@ impl<S: KeyStore + 'static> Daemon<S> {
                 _ = hangup.recv() => {
                     let _ = reload.try_send(());
                 }
+                _ = dump.recv() => control::log_recorder(&self.filter.recorder),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }

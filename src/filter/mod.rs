@@ -10,12 +10,14 @@
 //! Architecture invariant: `milter` and `dkim` meet here and nowhere else. A transaction keeps the configuration and the
 //! keys it began with; nothing here outlives a message but the cache.
 
+mod explain;
 mod key_lookup;
 mod prepare;
 mod running;
 mod signing_pool;
 mod transaction;
 
+pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
 pub use running::Running;

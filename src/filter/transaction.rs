@@ -5,26 +5,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tracing::Level;
 
 use super::key_lookup::{Found, KeyLookup};
 use super::prepare::{found, keys_of, prepare_all, settings};
 use super::running::Running;
-use super::signing_pool::{Overloaded, Signatures, SigningPool};
+use super::signing_pool::{Overloaded, Pending, Signatures, SigningPool};
 use crate::clock::Clock;
-use crate::config::{DomainSettings, Listener};
-use crate::dkim::{Algorithm, BodyHasher, SignatureField};
+use crate::config::{Config, DomainSettings, Listener};
+use crate::control::Spent;
+use crate::dkim::{Algorithm, BodyHasher, BodyHashes, SignatureField};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
 use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
+use crate::observe::recorder::{self, Recorded};
 use crate::observe::tally::Tally;
 use crate::observe::traffic::Present;
 use crate::policy::{
-    self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Plan, Reason, Recipients,
-    Search, Submission, Untraced, Warning, Warnings,
+    self, Announced, Author, Decider, Decision, Facts, FragileBody, Header, Mta, Origin, Peer, Plan, Reason,
+    Recipients, Search, Submission, Trace, Untraced, Warning, Warnings,
 };
 
 /// The longest signature, without what its key makes, in octets: half of what one reply to the MTA can hold, and all
@@ -47,6 +50,8 @@ pub struct Filter<S> {
     pub evidence: Arc<Recorder>,
     /// Decisions so far.
     pub tally: Tally,
+    /// The last messages and the slowest.
+    pub recorder: recorder::Recorder,
     /// Where each message's line goes.
     pub logger: Logger,
     /// The time.
@@ -56,32 +61,40 @@ pub struct Filter<S> {
 /// One message, from MAIL to its decision.
 #[derive(Debug)]
 pub struct Transaction {
-    running: Arc<Running>,
+    pub(super) running: Arc<Running>,
     /// The envelope sender, as the MTA gives it.
     sender: Box<[u8]>,
-    announced: Announced,
+    pub(super) announced: Announced,
     recipients: Recipients,
-    headers: Headers,
+    pub(super) headers: Headers,
     header_is_too_large: bool,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
-    mta: Mta,
-    origin: Origin,
-    author: Option<Author>,
-    rule: Option<Decider>,
+    pub(super) mta: Mta,
+    pub(super) origin: Origin,
+    pub(super) author: Option<Author>,
+    pub(super) rule: Option<Decider>,
     /// Who logged in, where that is why the message is not signed.
     login: Option<String>,
-    warnings: Warnings,
+    pub(super) warnings: Warnings,
+    /// The MTA's client.
+    client: Peer,
+    /// When it began.
+    began: Instant,
     /// How long the MTA has waited for our answers to this message.
     waited: Duration,
-    /// Counts it as being in progress.
-    _present: Present,
+    /// How much of that was for keys.
+    finding_keys: Duration,
+    /// How much of that was for signatures, the queue to the signing threads included.
+    signing: Duration,
+    /// Counts it as being in progress, if it is a message of an MTA.
+    present: Option<Present>,
 }
 
 /// A message whose header was judged: whose keys to look for, or why not.
 pub struct Judged {
-    message: Box<Transaction>,
-    outcome: Result<Search, Reason>,
+    pub(super) message: Box<Transaction>,
+    pub(super) outcome: Result<Search, Reason>,
 }
 
 /// A message that is to be signed, its header complete.
@@ -90,6 +103,13 @@ pub struct Signing {
     plan: Plan<Arc<DomainKeys>>,
     body: BodyHasher,
     fragile: FragileBody,
+}
+
+/// The signatures of a message that lack only their keys' work, in the order in which they are inserted.
+pub(super) struct Preparation {
+    pending: Vec<Pending>,
+    /// For which domain and with which key, in the same order.
+    keys: Vec<(DomainName, ActiveKey)>,
 }
 
 /// What follows the header.
@@ -116,23 +136,10 @@ pub struct Answer {
 impl<S: KeyStore + 'static> Filter<S> {
     /// Begins a message with the configuration and the policy of this moment.
     pub fn begin<'p>(&self, sender: &[u8], parameters: impl IntoIterator<Item = &'p [u8]>) -> Box<Transaction> {
-        Box::new(Transaction {
-            running: self.running.load_full(),
-            sender: sender.into(),
-            announced: Announced::of(parameters),
-            recipients: Recipients::default(),
-            headers: Headers::new(),
-            header_is_too_large: false,
-            was_relayed: false,
-            mta: Mta::Unknown,
-            origin: Origin::Untrusted,
-            author: None,
-            rule: None,
-            login: None,
-            warnings: Warnings::default(),
-            waited: Duration::ZERO,
-            _present: self.tally.traffic.message(),
-        })
+        let began = self.clock.monotonic();
+        let mut message = Transaction::new(self.running.load_full(), sender, Announced::of(parameters), began);
+        message.present = Some(self.tally.traffic.message());
+        message
     }
 
     /// Decides at the end of the header of a message that was judged.
@@ -140,7 +147,11 @@ impl<S: KeyStore + 'static> Filter<S> {
         let began = self.clock.monotonic();
         let Judged { mut message, outcome } = judged;
         let plan = match outcome {
-            Ok(search) => self.find_keys(&message, search).await,
+            Ok(search) => {
+                let found = self.find_keys(&message.running.config, search, &mut Untraced).await;
+                message.finding_keys = self.since(began);
+                found
+            }
             Err(reason) => Err(reason),
         };
         let plan = match plan {
@@ -172,14 +183,19 @@ impl<S: KeyStore + 'static> Filter<S> {
         self.tally.count_warnings(answer.message.warnings);
         self.tally.count_answer(answer.message.waited);
         answer.keys.iter().for_each(|(_, key)| self.tally.count_signature(key.algorithm));
+        self.recorder.record(answer.recorded(queue_id, self.clock.now(), self.since(answer.message.began)));
         if self.logger.wants(Level::INFO) {
             self.logger.line(answer.line(queue_id, &self.clock));
         }
     }
 
     /// The keys to sign with, or why there are none.
-    async fn find_keys(&self, message: &Transaction, search: Search) -> Result<Plan<Arc<DomainKeys>>, Reason> {
-        let config = &message.running.config;
+    pub(super) async fn find_keys(
+        &self,
+        config: &Config,
+        search: Search,
+        trace: &mut impl Trace,
+    ) -> Result<Plan<Arc<DomainKeys>>, Reason> {
         let mut hunt = search.begin();
         while let Some(domain) = hunt.next_domain().cloned() {
             let confirm_within = config.keys.revalidate_wait;
@@ -191,9 +207,9 @@ impl<S: KeyStore + 'static> Filter<S> {
                 }
                 Found::Unavailable => policy::Found::Unavailable,
             };
-            hunt.answer(keys, |parent| config.domain(parent).subdomains, &mut Untraced);
+            hunt.answer(keys, |parent| config.domain(parent).subdomains, trace);
         }
-        hunt.finish(&mut Untraced)
+        hunt.finish(trace)
     }
 
     async fn sign(&self, signing: Signing) -> Answer {
@@ -202,32 +218,24 @@ impl<S: KeyStore + 'static> Filter<S> {
         for warning in fragile.finish(message.announced).iter() {
             message.warnings.add(warning);
         }
-        let hashes = body.finish();
-        let now = self.clock.now();
-        let (mut pending, mut keys) = (Vec::new(), Vec::new());
-        // The first of the plan is to stand topmost.
-        for planned in plan.signatures.iter().rev() {
-            let settings = message.settings(&planned.domain);
-            let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
-                return message.unsigned(Reason::SigningFailed, body_octets);
-            };
-            let own = keys_of(planned);
-            pending.extend(prepare_all(&settings, &planned.domain, own, &message.headers, body_hash, now));
-            keys.extend(keys_of(planned).map(|key| (planned.domain.clone(), key.clone())));
-        }
-        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
-        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
-            return message.unsigned(Reason::HeaderTooLarge, body_octets);
-        }
+        let (pending, keys) = match message.prepare(&plan, &body.finish(), self.clock.now()) {
+            Ok(Preparation { pending, keys }) => (pending, keys),
+            Err(reason) => return message.unsigned(reason, body_octets),
+        };
+        let began = self.clock.monotonic();
         let signed: Signatures = if keys.iter().all(|(_, key)| key.algorithm == Algorithm::Ed25519Sha256) {
             self.pool.sign_here(pending)
         } else {
             match self.pool.sign(pending, message.running.config.limits.queue_deadline).await {
                 Ok(signed) => signed,
-                Err(Overloaded) => return message.unsigned(Reason::Overload, body_octets),
+                Err(Overloaded) => {
+                    message.signing = self.since(began);
+                    return message.unsigned(Reason::Overload, body_octets);
+                }
             }
         };
 
+        message.signing = self.since(began);
         let mut answer = message.unsigned(Reason::SigningFailed, body_octets);
         let mut reason = plan.reason;
         let now = self.clock.now();
@@ -262,6 +270,30 @@ impl<S: KeyStore + 'static> Filter<S> {
 }
 
 impl Transaction {
+    pub(super) fn new(running: Arc<Running>, sender: &[u8], announced: Announced, began: Instant) -> Box<Self> {
+        Box::new(Self {
+            running,
+            sender: sender.into(),
+            announced,
+            recipients: Recipients::default(),
+            headers: Headers::new(),
+            header_is_too_large: false,
+            was_relayed: false,
+            mta: Mta::Unknown,
+            origin: Origin::Untrusted,
+            author: None,
+            rule: None,
+            login: None,
+            warnings: Warnings::default(),
+            client: Peer::Unknown,
+            began,
+            waited: Duration::ZERO,
+            present: None,
+            finding_keys: Duration::ZERO,
+            signing: Duration::ZERO,
+        })
+    }
+
     /// Takes a recipient, if anybody asks for them.
     pub fn recipient(&mut self, recipient: &[u8]) {
         self.running.policy.recipient(recipient, &mut self.recipients);
@@ -285,7 +317,8 @@ impl Transaction {
     }
 
     /// The answer to a message from a client whose mail is not looked at, if this is one. It can be had at MAIL.
-    pub fn answer_if_ignored(self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+    pub fn answer_if_ignored(mut self: Box<Self>, submission: &Submission<'_>) -> Result<Answer, Box<Self>> {
+        self.client = submission.peer;
         if self.running.policy.ignores(submission).is_some() {
             return Ok(self.unsigned(Reason::IgnoredPeer, 0));
         }
@@ -293,7 +326,16 @@ impl Transaction {
     }
 
     /// Judges the message at the end of its header. It came through `listener`.
-    pub fn judge(mut self: Box<Self>, submission: &Submission<'_>, listener: &Listener) -> Judged {
+    pub fn judge(self: Box<Self>, submission: &Submission<'_>, listener: &Listener) -> Judged {
+        self.judge_traced(submission, listener, &mut Untraced)
+    }
+
+    pub(super) fn judge_traced(
+        mut self: Box<Self>,
+        submission: &Submission<'_>,
+        listener: &Listener,
+        trace: &mut impl Trace,
+    ) -> Judged {
         let facts = Facts {
             submission: *submission,
             on_relayed: listener.on_relayed(),
@@ -305,7 +347,7 @@ impl Transaction {
                 Header::Whole(&self.headers)
             },
         };
-        let judgement = self.running.policy.judge(&facts, &mut Untraced);
+        let judgement = self.running.policy.judge(&facts, trace);
         (self.origin, self.author, self.rule) = (judgement.origin, judgement.author, judgement.rule);
         self.mta = Mta::of(submission.macros.value("v"));
         self.warnings.add_if(|| judgement.lacks_recipients, Warning::RecipientsUnknown);
@@ -316,11 +358,36 @@ impl Transaction {
         Judged { message: self, outcome: judgement.outcome }
     }
 
-    fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
+    /// Prepares the signatures of a plan with their keys, in the order in which they are inserted.
+    pub(super) fn prepare(
+        &self,
+        plan: &Plan<Arc<DomainKeys>>,
+        hashes: &BodyHashes,
+        now: Timestamp,
+    ) -> Result<Preparation, Reason> {
+        let (mut pending, mut keys) = (Vec::new(), Vec::new());
+        // The first of the plan is to stand topmost.
+        for planned in plan.signatures.iter().rev() {
+            let settings = self.settings(&planned.domain);
+            let Some(body_hash) = hashes.of(settings.canonicalization.body) else {
+                return Err(Reason::SigningFailed);
+            };
+            let own = keys_of(planned);
+            pending.extend(prepare_all(&settings, &planned.domain, own, &self.headers, body_hash, now));
+            keys.extend(keys_of(planned).map(|key| (planned.domain.clone(), key.clone())));
+        }
+        // h= names each instance: it grows with the header. A signature that no reply holds would cost the connection.
+        if pending.iter().any(|(prepared, _)| prepared.field_octets() > LONGEST_SIGNATURE) {
+            return Err(Reason::HeaderTooLarge);
+        }
+        Ok(Preparation { pending, keys })
+    }
+
+    pub(super) fn settings(&self, domain: &DomainName) -> Cow<'_, DomainSettings> {
         settings(&self.running.config, &self.running.policy, self.rule.zip(self.author.as_ref()), domain)
     }
 
-    fn warn_of_header(&mut self, plan: &Plan<Arc<DomainKeys>>) {
+    pub(super) fn warn_of_header(&mut self, plan: &Plan<Arc<DomainKeys>>) {
         for warning in policy::fragile_header(&self.headers, self.mta).iter() {
             self.warnings.add(warning);
         }
@@ -330,7 +397,7 @@ impl Transaction {
         self.warnings.add_if(|| plan.selectors_missed > 0, Warning::SelectorNotActive);
     }
 
-    fn decide(&self, reason: Reason) -> Decision {
+    pub(super) fn decide(&self, reason: Reason) -> Decision {
         let signing = &self.running.config.signing;
         Decision::of(reason, signing.on_failure, signing.on_unsignable)
     }
@@ -350,6 +417,38 @@ impl Signing {
 }
 
 impl Answer {
+    fn recorded(&self, queue_id: Option<&QueueId>, at: Timestamp, total: Duration) -> Recorded {
+        let message = &self.message;
+        let policy = &message.running.policy;
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let ours = message.finding_keys.saturating_add(message.signing);
+        Recorded {
+            at,
+            queue_id: queue_id.cloned(),
+            decision: self.decision,
+            origin: message.origin,
+            client: message.client,
+            from: message.author.as_ref().map(|author| author.domain.clone()),
+            login: message.login.clone(),
+            rule: message.rule.map(|rule| (policy.label(rule), policy.line(rule))),
+            signatures: self
+                .keys
+                .iter()
+                .rev()
+                .map(|(domain, key)| (domain.clone(), key.selector.clone(), key.algorithm))
+                .collect(),
+            warnings: message.warnings,
+            bytes: message.headers.octets() as u64 + self.body_octets,
+            spent: Spent {
+                total: micros(total),
+                reading: micros(total.saturating_sub(message.waited)),
+                keys: micros(message.finding_keys),
+                signing: micros(message.signing),
+                other: micros(message.waited.saturating_sub(ours)),
+            },
+        }
+    }
+
     fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
         let message = &self.message;
         let mut fields = Vec::with_capacity(12);

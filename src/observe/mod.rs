@@ -6,6 +6,8 @@
 //!                              └▶ history ──────────────────┴────────▶ page
 //! ```
 //!
+//! [`recorder`] remembers the last messages and the slowest, for whoever asks why.
+//!
 //! Nobody waits for the log: when the queue is full, lines are dropped and counted, and the count is logged. Nobody waits to
 //! be counted either: counters are relaxed atomics.
 
@@ -18,6 +20,7 @@ pub mod metrics;
 pub mod page;
 pub mod problems;
 pub mod process;
+pub mod recorder;
 pub mod rotation_summary;
 pub mod signing_meter;
 pub mod snapshot;

@@ -167,41 +167,95 @@ impl Reason {
         }
     }
 
-    /// What to change where this reason is not wanted.
-    pub fn remedy(self) -> &'static str {
+    /// What it means, in a sentence or two: the words of docs/reasons.md.
+    pub fn meaning(self) -> &'static str {
         match self {
-            Self::Signed => "nothing to do",
-            Self::SignedInPart => "look for the domain's broken key with `waxseal show DOMAIN` and in the log",
+            Self::Signed => "Signed with every active key of the domain.",
+            Self::SignedInPart => "Signed, though some active key of the domain cannot be used.",
             Self::SignedByOthers => {
-                "if the author's domain is to sign as well, generate keys for it, publish them, then activate it"
+                "Signed only by the domains that a rule adds (`also`): the author's own has no active key."
             }
-            Self::IgnoredPeer => "if this client's mail is to be looked at, take it out of trust.ignore",
+            Self::IgnoredPeer => "The client is in `trust.ignore`; nothing of the message was looked at.",
             Self::NotTrusted => {
-                "let the client authenticate, or add its network to trust.networks, or its daemon name to \
-                 trust.daemon_names"
-            }
-            Self::RuleNever => "if it is to be signed, put a rule for it above the one that the log line names",
-            Self::LoginNotBound => {
-                "list the author for this login in a map of trust.login_maps or in [login], if it may write as that author"
-            }
-            Self::EnvelopeMismatch => {
-                "let it be sent with an envelope sender of the author's domain, or set trust.match_envelope"
+                "The client did not log in, is in no trusted network, and neither its daemon, its name nor a macro is \
+                 trusted; or it is in `trust.except`; or the MTA names two addresses for it, one of them a proxy's. Most \
+                 inbound mail."
             }
             Self::Relayed => {
-                "if this is mail of yours coming back from a filter, give that path a [[listener]] of its own with \
-                 sign_relayed = true, or its authors a [[rule]]"
+                "Trusted only because it came from this machine, but it has been received before: inbound mail coming \
+                 back from a filter, a redirect or a list would be signed as if it were ours."
             }
-            Self::NoKey => "generate keys with `waxseal generate DOMAIN`, publish them, then `waxseal activate DOMAIN`",
-            Self::NoActiveKey => "publish the record (`waxseal record DOMAIN`), then `waxseal activate DOMAIN`",
-            Self::KeysUnusable => "the log names the key file and what is wrong with it",
-            Self::StoreUnavailable => "the log names the path and the error; check the disk and the store's modes",
+            Self::RuleNever => "The first rule that fits says `never`, or its map says `-`.",
+            Self::LoginNotBound => {
+                "The client logged in, `trust.bind_logins` is on, and the login may not write as an author in From."
+            }
+            Self::EnvelopeMismatch => {
+                "`trust.match_envelope` is on, and the envelope sender is of another domain than the author."
+            }
+            Self::NoKey => "The store does not know the author's domain (nor a parent that signs for its subdomains).",
+            Self::NoActiveKey => "The domain has keys, none of which is active.",
+            Self::KeysUnusable => "The domain has active keys, none of which can be used.",
+            Self::StoreUnavailable => {
+                "The key store does not answer and nothing is known of the domain, or nothing was confirmed for \
+                 `keys.max_staleness`."
+            }
+            Self::NoFrom => "No From field.",
+            Self::SeveralFrom => "Several From fields: readers may show another than we would sign for.",
+            Self::UnparsableFrom => "From names no author that can be understood without guessing.",
+            Self::SeveralDomains => "Authors of several domains: no single domain answers for the message.",
+            Self::HeaderTooLarge => {
+                "The header is over `limits.header_bytes` or `limits.header_fields`, or the names of the fields to sign \
+                 are over 32 KiB, more than an MTA takes in a signature."
+            }
+            Self::Overload => "The signing queue did not take or finish the message within `limits.queue_deadline`.",
+            Self::SigningFailed => "A key could not make its signature.",
+        }
+    }
+
+    /// What to change where this reason is not wanted: the words of docs/reasons.md. `DOMAIN` stands for the author's.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Signed => "Nothing to do.",
+            Self::SignedInPart => {
+                "The log names the key file and what is wrong; `waxseal show DOMAIN` shows all keys of the domain."
+            }
+            Self::SignedByOthers => {
+                "If the author's domain is to sign as well: `waxseal generate DOMAIN`, publish, `waxseal activate DOMAIN`."
+            }
+            Self::IgnoredPeer => "If this client's mail is to be looked at, take it out of `trust.ignore`.",
+            Self::NotTrusted => {
+                "Let the client authenticate, or add it to `trust.networks`, or its daemon name to `trust.daemon_names`."
+            }
+            Self::RuleNever => "If it is to be signed, put a rule that signs it above the one that decided.",
+            Self::LoginNotBound => {
+                "If it may write so, list the author for the login in a map of `trust.login_maps` or in `[login.\"…\"]`."
+            }
+            Self::EnvelopeMismatch => {
+                "Have it sent with an envelope sender of the author's domain, or change `trust.match_envelope`."
+            }
+            Self::Relayed => {
+                "If that path carries only mail of yours, give it a `[[listener]]` of its own with `sign_relayed = true`, \
+                 or its authors a `[[rule]]`."
+            }
+            Self::NoKey => "`waxseal generate DOMAIN`, publish the records, `waxseal activate DOMAIN`.",
+            Self::NoActiveKey => {
+                "Publish the record (`waxseal record DOMAIN`), then `waxseal activate DOMAIN`; `waxseal status DOMAIN` \
+                 shows what each key waits for."
+            }
+            Self::KeysUnusable => "The log names the key file and what is wrong with it; `waxseal show DOMAIN`.",
+            Self::StoreUnavailable => "The log names the path and the error; check the disk and the store's modes.",
             Self::NoFrom | Self::SeveralFrom | Self::UnparsableFrom => {
-                "the sending program must write one From field with one address (RFC 5322 §3.6.2)"
+                "The sending program must write one From field with an address (RFC 5322 §3.6.2)."
             }
-            Self::SeveralDomains => "no single domain answers for this message; let it be sent with one author",
-            Self::HeaderTooLarge => "raise limits.header_bytes or limits.header_fields, if such mail is legitimate",
-            Self::Overload => "more is offered than the machine can sign; add cores, or use Ed25519 or RSA-2048 keys",
-            Self::SigningFailed => "the log has the key and the cause",
+            Self::SeveralDomains => "Let it be sent with authors of one domain.",
+            Self::HeaderTooLarge => {
+                "Raise `limits.header_bytes` or `limits.header_fields`, if such mail is legitimate."
+            }
+            Self::Overload => {
+                "More is offered than the machine can sign: add cores, or use Ed25519 or RSA-2048 rather than RSA-4096 \
+                 keys."
+            }
+            Self::SigningFailed => "The log has the key and the cause.",
         }
     }
 }

@@ -248,6 +248,12 @@ impl Policy {
         Ok(self.search(author, decider))
     }
 
+    /// What is listed for a login, and where: patterns with blanks between. Line 0 is the configuration's `[login]`.
+    pub fn listed_for(&self, login: &str) -> Option<(String, Line)> {
+        let place = self.logins.find(login.to_ascii_lowercase().as_bytes())?;
+        Some((String::from_utf8_lossy(self.logins.value(place)).into_owned(), self.logins.line_of(place)))
+    }
+
     /// What a rule says of how its messages are signed.
     pub fn settings(&self, decider: Decider) -> Option<&RuleSettings> {
         match &self.rules.get(decider.rule)?.action {

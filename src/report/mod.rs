@@ -19,7 +19,7 @@ mod json;
 mod junit;
 mod model;
 mod nagios;
-mod safe;
+pub(crate) mod safe;
 mod sarif;
 mod tally;
 mod text;

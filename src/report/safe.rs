@@ -9,12 +9,12 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 /// The text with every character that could steer a terminal (controls, C1, bidirectional formats) as `\u{1b}`.
 /// Lines stay lines.
-pub(super) fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| character != '\n' && is_unsafe(character))
 }
 
 /// The same in one line: a line end is escaped too.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe)
 }
 
@@ -45,7 +45,7 @@ fn is_unsafe(character: char) -> bool {
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaping(PrettyFormatter::new()))).map_err(Into::into)
 }
 

@@ -15,6 +15,7 @@
 #![allow(clippy::print_stderr, reason = "what a server said is shown when its test fails")]
 
 mod bind;
+mod decisions;
 mod delivery;
 mod dialogue;
 mod dns_server;
@@ -38,6 +39,7 @@ mod verifying;
 mod waxseal;
 
 pub(crate) use bind::{Bind, Signatures, SignedZone, Statements, ZoneText, sign_zone};
+pub(crate) use decisions::{Case, Expected, Table, tables};
 pub(crate) use delivery::{
     Delivery, Header, deliveries, judge, recipient, send_all, signatures_in, with_unix_line_ends,
 };

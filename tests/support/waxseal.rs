@@ -73,6 +73,12 @@ impl Installation {
 
     /// Writes the configuration: the tests' own basis and `settings`, whole tables of TOML.
     pub(crate) fn configure(&self, settings: &str) {
+        // Not the system's: tests run beside one another.
+        self.configure_with_control(&format!("[control]\nsocket = \"control.sock\"\n{settings}"));
+    }
+
+    /// The same where `settings` say of `[control]` what is to be said.
+    pub(crate) fn configure_with_control(&self, settings: &str) {
         let basis = "version = 1\n[keys]\nstore = \"keys\"\n[log]\nformat = \"json\"\ntarget = \"stderr\"\n";
         self.write_configuration(&format!("{basis}{settings}"));
     }

@@ -33,6 +33,8 @@ pub struct Spec {
     pub version: Option<u32>,
     pub listener: Option<Vec<Listener>>,
     pub daemon: Option<Daemon>,
+    pub control: Option<Control>,
+    pub recorder: Option<Recorder>,
     pub keys: Option<Keys>,
     pub trust: Option<Trust>,
     pub login: Option<BTreeMap<String, Login>>,
@@ -100,6 +102,35 @@ pub struct Daemon {
     /// How often it is written. A minute: what a crash loses is far less than rotation waits in any case, and the file is
     /// written whole each time. A change needs a restart.
     pub evidence_interval: Option<Period>,
+}
+
+/// Where `waxseal explain --live`, `waxseal explain --queue-id` and `waxseal status --recorder` ask the daemon. What is asked
+/// there changes nothing, and no key and no content of messages is told. Without the socket the daemon signs all the same.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// The path of a Unix socket, relative to the directory of this file, or `off`. `/run/waxseal/control.sock`, in the
+    /// directory that the shipped unit makes for the daemon. Its mode is 0660: who is not of its group learns nothing of your
+    /// senders. A change needs a restart.
+    #[schemars(example = &"/run/waxseal/control.sock")]
+    pub socket: Option<PathBuf>,
+    /// The group the socket is given to, by name or id; the daemon's own where unset. The daemon's user must be a member of
+    /// it. A change needs a restart.
+    #[schemars(example = &"waxseal-milter")]
+    pub group: Option<Account>,
+}
+
+/// What the daemon remembers of the messages it decided about, for `waxseal explain --queue-id`. It is kept in memory alone:
+/// decision and reason, times, the client's address, the author's domain, the rule, domains and selectors of signatures; no
+/// content.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recorder {
+    /// At most so many messages. 10,000: a busy server's last minutes, a small one's last days. Older ones are in the log. A
+    /// change needs a restart.
+    pub messages: Option<Count>,
+    /// In at most so much memory. 8 MiB hold 10,000 messages with two signatures and a rule. A change needs a restart.
+    pub memory: Option<Size>,
 }
 
 /// Where keys are, and how they are kept at hand.
