@@ -156,13 +156,19 @@ fn pages_may_do_nothing_and_nobody_may_do_anything_to_them() {
 
 #[test]
 fn what_is_searched_for_is_shown_and_never_obeyed() {
-    let (_scratch, _installation, _daemon, site) = start("http-search", "");
+    let (_scratch, _installation, daemon, site) = start("http-search", "");
     let domain = signed_author().rsplit_once('@').unwrap().1.trim_end_matches('>').to_owned();
     let found = site.get(&format!("/search?q={domain}")).body;
     assert!(found.contains("Signed for, with 2 keys.") && found.contains("ed25519-sha256"), "{found}");
     assert!(found.contains(&domain) && found.contains("Active"), "{found}");
     assert!(site.get("/search?q=nowhere.example").body.contains("does not know this domain"));
     assert!(site.get("/search?q=4F1B2C").body.contains("WAXSEAL_QUEUE_ID=4F1B2C"));
+    assert!(matches!(send(&daemon, "127.0.0.1", &signed_author(), "4SEARCH"), Verdict::Signed(_)));
+    let message = site.get("/search?q=4SEARCH").body;
+    assert!(
+        message.contains("<b>Signed. </b>") && message.contains("rsa-sha256") && message.contains(&domain),
+        "{message}"
+    );
     for (query, shown) in [
         ("%3Cscript%3Ealert(1)%3C/script%3E", "&lt;script&gt;alert(1)&lt;/script&gt;"),
         ("%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E", "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;"),

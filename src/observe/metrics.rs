@@ -71,7 +71,6 @@ impl Collector for OfProcess {
         let mut out = Writer(encoder);
         let mut cpu = out.begin("cpu", "Processor time taken", Some(&Unit::Seconds), MetricType::Counter)?;
         cpu.encode_counter::<NoLabelSet, _, u64>(&process.cpu_seconds, None)?;
-        drop(cpu);
         out.gauge("resident_memory", "Memory in RAM", Some(&Unit::Bytes), process.resident_bytes)?;
         out.gauge("open_fds", "File descriptors open", None, process.descriptors)?;
         if let Some(allowed) = process.descriptors_allowed {

@@ -49,9 +49,9 @@ impl Problems {
         for (name, value) in &line.fields {
             match value {
                 Value::Text(text) if *name == "remedy" => remedy = Some(cut(text)).filter(|text| !text.is_empty()),
-                Value::Text(text) => drop(write!(detail, "{name}: {}; ", cut(text))),
-                Value::Name(name_of) => drop(write!(detail, "{name}: {name_of}; ")),
-                Value::Number(number) => drop(write!(detail, "{name}: {number}; ")),
+                Value::Text(text) => _ = write!(detail, "{name}: {}; ", cut(text)),
+                Value::Name(word) => _ = write!(detail, "{name}: {word}; "),
+                Value::Number(number) => _ = write!(detail, "{name}: {number}; "),
             }
         }
         let detail = cut(detail.trim_end_matches("; "));

@@ -10,7 +10,7 @@ use super::site::Site;
 use crate::finding::Chain;
 use crate::keystore::KeyStore;
 use crate::manifest::{Binding, DomainManifest, Status};
-use crate::names::DomainName;
+use crate::names::{DomainName, QueueId};
 use crate::observe::history::{HOUR, SAMPLE_EVERY};
 use crate::observe::page::{DomainFound, Found, KeyFound, Searched, View, found_page, status_page};
 use crate::observe::snapshot::TallyCounts;
@@ -43,9 +43,15 @@ pub(super) async fn search<S: KeyStore + 'static>(site: &Site<S>, asked: &str) -
         _ if asked.is_empty() => Found::Nothing,
         // A queue id has no dot.
         Ok(domain) if asked.contains('.') => find(site, domain).await,
-        _ => Found::QueueId,
+        _ => message(site, &asked),
     };
     found_page(&Searched { asked, found, at: site.filter.clock.now(), host: site.host().to_owned() })
+}
+
+/// The messages of that queue id, as far as they are remembered.
+fn message<S: KeyStore + 'static>(site: &Site<S>, asked: &str) -> Found {
+    let messages = QueueId::from_octets(asked.as_bytes()).map(|id| site.filter.recorder.of_queue_id(&id));
+    messages.filter(|messages| !messages.is_empty()).map_or(Found::QueueId, Found::Messages)
 }
 
 async fn find<S: KeyStore + 'static>(site: &Site<S>, domain: DomainName) -> Found {

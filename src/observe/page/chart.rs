@@ -43,7 +43,7 @@ pub(super) fn render(view: &View) -> Markup {
                     }
                     span { "now" }
                 }
-                @if most > 0 { p.peak { "most in a minute: " strong { (rate(peak)) } " a second" } }
+                @if most > 0 { p.peak { "busiest minute: " strong { (rate(peak)) } " a second" } }
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn render(view: &View) -> Markup {
                 (None, Some(problem)) => p.calm { "The summary of the last rotation cannot be read: " (problem) "." },
                 (None, None) => p.calm {
                     "Nothing is known of all keys yet: " code { "waxseal rotate" } " has not run on this machine. Single domains \
-                     can be searched for below."
+                     can be searched for above."
                 },
             }
         }

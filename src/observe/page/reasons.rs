@@ -56,14 +56,36 @@ fn done(action: Action) -> &'static str {
 }
 
 fn hint(reason: Reason) -> String {
-    let remedy = reason.remedy();
-    if NOT_OURS.contains(&reason) {
-        return match remedy.strip_prefix("if ") {
-            Some(rest) => format!("Not ours to sign. If {rest}."),
-            None => format!("Not ours to sign. If it is: {remedy}."),
-        };
+    let remedy = sentence(reason.remedy());
+    if !NOT_OURS.contains(&reason) {
+        return remedy;
     }
     let mut letters = remedy.chars();
-    let sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    format!("{sentence}.")
+    let lower: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    if lower.starts_with("if ") {
+        format!("Not ours to sign. {remedy}")
+    } else {
+        format!("Not ours to sign. If it is: {lower}")
+    }
+}
+
+/// With a capital at its beginning and one full stop at its end.
+fn sentence(words: &str) -> String {
+    let mut letters = words.trim_end_matches('.').chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_sentences() {
+        assert_eq!(sentence("add cores"), "Add cores.");
+        for reason in Reason::ALL {
+            let hint = hint(reason);
+            assert!(hint.ends_with('.') && !hint.ends_with("..") && !hint.contains(". ."), "{hint}");
+            assert_eq!(hint.starts_with("Not ours to sign. "), NOT_OURS.contains(&reason), "{hint}");
+        }
+    }
 }

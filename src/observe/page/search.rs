@@ -1,11 +1,14 @@
 //! A domain or a queue id: the form, and what was found.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::keys::waits_for;
 use super::view::{DomainFound, Found, KeyFound, Searched};
-use super::words::{lasting, titled};
+use super::words::{ago, count, lasting, marked, titled, took};
+use crate::control::RecentMessage;
 
 /// The form; `asked` is what was asked before.
 pub(super) fn form(asked: &str) -> Markup {
@@ -38,9 +41,13 @@ pub(super) fn found(searched: &Searched) -> Markup {
                     h1 { (asked) }
                     p.alert { "The key store cannot tell: " (why) "." }
                 },
+                Found::Messages(messages) => {
+                    h1 { (asked) }
+                    @for message in messages { (of_message(message, searched.at)) }
+                },
                 Found::QueueId => {
                     h1 { (asked) }
-                    p.calm { "This is no domain that has keys here. If it is a queue id, the log has its line:" }
+                    p.calm { "This is no domain, and none of the last messages had this queue id. If it was an earlier one, the log has its line:" }
                     pre { code { "journalctl -u waxseald WAXSEAL_QUEUE_ID=" (asked) } }
                 },
             }
@@ -69,6 +76,52 @@ fn of_domain(domain: &DomainFound, now: Timestamp) -> Markup {
             p.calm {
                 code { "waxseal status " (domain.domain) } " says when each step is due, "
                 code { "waxseal verify " (domain.domain) } " what DNS has."
+            }
+        }
+    }
+}
+
+fn of_message(message: &RecentMessage, now: Timestamp) -> Markup {
+    let done = match message.decision.as_str() {
+        "sign" => "Signed",
+        "pass" => "Passed unsigned",
+        "defer" => "Deferred",
+        _ => "Refused",
+    };
+    let spent = message.spent;
+    let micros = |micros: u64| took(Duration::from_micros(micros));
+    let because = format!("{}; {}", micros(spent.total), spent.slow_because());
+    let facts = [
+        ("Author’s domain", message.from.clone()),
+        ("Trusted as", Some(titled(&message.origin).to_lowercase())),
+        ("Client", Some(message.client.clone())),
+        ("Login", message.login.clone()),
+        ("Rule", message.rule.as_ref().map(|rule| rule.name.clone())),
+        ("Warnings", (!message.warnings.is_empty()).then(|| message.warnings.join(", "))),
+        ("Octets seen", Some(count(message.bytes))),
+        ("Time in all", Some(because)),
+        ("of it, the MTA sending", Some(micros(spent.reading))),
+        ("finding keys", Some(micros(spent.keys))),
+        ("signing, with waiting for it", Some(micros(spent.signing))),
+    ];
+    html! {
+        p.lead {
+            b { (done) @if message.reason != "signed" { ": " (titled(&message.reason).to_lowercase()) } ". " }
+            (message.means) " "
+            @if let Some(at) = message.time { span.when { time datetime=(at) { (ago(at, now)) } } }
+        }
+        @if message.decision != "sign" && !message.remedy.is_empty() { p.calm { "If that is not wanted: " (marked(&message.remedy)) } }
+        table.message {
+            tbody {
+                @for (name, value) in &facts {
+                    @if let Some(value) = value { tr { th scope="row" { (name) } td { (value) } } }
+                }
+                @for signature in &message.signatures {
+                    tr {
+                        th scope="row" { "Signature" }
+                        td { (signature.domain) ", " (signature.selector) small { (signature.algorithm) } }
+                    }
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::control::RecentMessage;
 use crate::observe::history::{Lately, MINUTES};
 use crate::observe::problems::Problem;
 use crate::observe::snapshot::{Snapshot, Usage};
@@ -100,7 +101,9 @@ pub enum Found {
     NoSuchDomain,
     /// The key store does not answer, or says this.
     StoreFails(String),
-    /// What may be a queue id, which the log has.
+    /// Messages that had this queue id, the latest first.
+    Messages(Vec<RecentMessage>),
+    /// What may be the queue id of a message that is remembered no more, which the log has.
     QueueId,
 }
 
