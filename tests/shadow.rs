@@ -174,8 +174,7 @@ fn a_cut_over_leaves_alone_what_is_not_a_right_signature_of_the_same_domain() {
     let wrong = setup.signed_by_another(b"Other.\r\n");
     let garbled = " v=1; a=rsa-sha256; d=example.test; ;;; s=\n\tx".to_owned();
     let upper = theirs[1].replace("d=example.test", "d=EXAMPLE.Test");
-    let stack =
-        [vec![theirs[0].clone(), foreign, garbled.clone(), wrong[0].clone(), upper, theirs[1].clone()]].concat();
+    let stack = [theirs[0].clone(), foreign, garbled.clone(), wrong[0].clone(), upper, theirs[1].clone()];
     let (verdict, line) = setup.send("MIXED", &stack);
     let deleted = ["delete DKIM-Signature 6", "delete DKIM-Signature 5", "delete DKIM-Signature 1"];
     assert_eq!(done(&verdict), (deleted.to_vec(), 2), "{line:?}");
@@ -191,7 +190,8 @@ fn a_cut_over_leaves_alone_what_is_not_a_right_signature_of_the_same_domain() {
     let (verdict, _) = setup.send("FLOOD", &flood);
     let (deleted, inserted) = done(&verdict);
     assert_eq!((deleted.len(), deleted[0], inserted), (20, "delete DKIM-Signature 20", 2));
-    let (verdict, _) = setup.send("GARBLED", &vec![garbled; 20]);
+    let twenty: Vec<String> = std::iter::repeat_n(garbled, 20).collect();
+    let (verdict, _) = setup.send("GARBLED", &twenty);
     assert_eq!(done(&verdict), (vec![], 2));
 }
 
