@@ -1,9 +1,9 @@
 //! What the last run over all that is due came to, for whoever watches: a file that is replaced whole.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -233,8 +233,9 @@ impl RunSummary {
             json.push(b'\n');
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
             // Who is no member of it keeps the file to itself.
-            if let Some(group) = readers {
-                let _ = fchown(&file, None, Some(group));
+            if readers.is_some_and(|group| fchown(&file, None, Some(group)).is_ok()) {
+                // Whatever the umask is.
+                file.set_permissions(Permissions::from_mode(0o640))?;
             }
             file.write_all(&json)?;
             file.sync_data()?;
