@@ -25,8 +25,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::support::{
-    Dialogue, FIELDS, Outcome, PATIENCE, Reader, Scratch, Signature, Step, Verdict, dkimpy_in_dns, eventually,
-    installed, own, run, steps,
+    Dialogue, FIELDS, Outcome, PATIENCE, PageReader, PageStep, Scratch, Signature, Verdict, dkimpy_in_dns, eventually,
+    installed, own, page_steps, run,
 };
 
 /// Set where the commands are typed: in namespaces of the test's own.
@@ -77,8 +77,8 @@ fn walk() {
     }
     leave_midnight_behind();
     install();
-    let mut walk = Walk { reader: Reader::new(), scratch: Scratch::new("walkthrough"), signed: BTreeMap::new() };
-    let steps = steps(&read_page());
+    let mut walk = Walk { reader: PageReader::new(), scratch: Scratch::new("walkthrough"), signed: BTreeMap::new() };
+    let steps = page_steps(&read_page());
     assert!(steps.len() > 40, "the page has only {} steps", steps.len());
     for step in steps {
         walk.take(&step);
@@ -104,14 +104,14 @@ fn install() {
 }
 
 struct Walk {
-    reader: Reader,
+    reader: PageReader,
     scratch: Scratch,
     /// Messages by the last selector, without its date, that signed them.
     signed: BTreeMap<String, PathBuf>,
 }
 
 impl Walk {
-    fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &PageStep) {
         let Some(mark) = self.reader.take(step) else { return };
         let (name, selectors) = mark.split_once(": ").unwrap_or((mark, ""));
         let selectors: Vec<String> =
