@@ -203,8 +203,8 @@ fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
         [
             "example.com  example.com",
             "example.net  example.net",
-            "*.example.com  example.com",
-            "*.example.net  example.net"
+            "*.example.com  example.com @example.com",
+            "*.example.net  example.net @example.net"
         ]
     );
     assert_eq!(fs::read_dir(place.path("new/keys/shared")).unwrap().count(), 1, "the key is kept once");
