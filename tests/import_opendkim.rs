@@ -203,8 +203,8 @@ fn one_domain_with_a_key_file_is_taken_over_with_what_it_excepts() {
         [
             "example.com  example.com",
             "example.net  example.net",
-            "*.example.com  example.com",
-            "*.example.net  example.net"
+            "*.example.com  example.com @example.com",
+            "*.example.net  example.net @example.net"
         ]
     );
     assert_eq!(fs::read_dir(place.path("new/keys/shared")).unwrap().count(), 1, "the key is kept once");
@@ -491,6 +491,43 @@ fn a_loop_of_many_includes_ends() {
     let loops = "Include DIR/opendkim.conf\n".repeat(50);
     let place = Place::with(&loops, &[]);
     assert!(!place.refused(&[]).at("import.include").is_empty());
+}
+
+#[test]
+#[ignore = "runs OpenDKIM"]
+fn the_real_opendkim_does_what_the_import_said_it_does() {
+    let keys = "a example.com:s1:DIR/strong.pem\nb example.net:old:DIR/weak.pem\n";
+    let tables = "RequireSafeKeys no\nMode sv\nKeyTable DIR/key.table\nSigningTable refile:DIR/signing.table\n";
+    let one = "RequireSafeKeys no\nSelector s\nKeyFile DIR/strong.pem\n";
+    for settings in [
+        format!("{tables}InternalHosts DIR/hosts\nPeerList 192.0.2.9\nMTA MSA\nMacroList tls_version=TLSv1.3\n"),
+        format!(
+            "{tables}DontSignMailTo x@lists.example.org,lists.example.net\nExemptDomains sub.example.com,.example.net\n"
+        ),
+        format!("{tables}MultipleSignatures yes\n"),
+        format!("{one}Domain example.com,example.net\nSubDomains yes\n"),
+        format!("{one}Domain example.com\n"),
+    ] {
+        let place = Place::with(
+            &settings,
+            &[
+                ("key.table", keys),
+                (
+                    "signing.table",
+                    "news@example.com b\n*@example.com a:boss@example.com\n*@*.example.com a\n*@example.net b\n",
+                ),
+                ("hosts", "127.0.0.1\n192.0.2.0/24\n!192.0.2.7\n10.0.0.1/8\n.example.org\n*.example.com\n"),
+            ],
+        );
+        let output = place.run_with(&["--format", "json", "--opendkim", "/usr/sbin/opendkim"]);
+        let report = Report(serde_json::from_slice(&output.stdout).unwrap());
+        let through = &report.0["through_program"];
+        assert!(through["signed"].as_u64().unwrap() > 3, "{settings}: {}", report.0);
+        assert_eq!(through["unlike_model"].as_array().unwrap(), &[] as &[Value], "{settings}");
+        assert_eq!(through["differences"], report.0["comparison"]["differences"], "{settings}");
+        let selectors = report.at("import.second_selector").len() + report.at("import.overlap").len();
+        assert!(selectors > 0 || report.differences().is_empty(), "{settings}: {:?}", report.differences());
+    }
 }
 
 /// Reads the files of this machine.

@@ -83,7 +83,7 @@ fn walk() {
     let scratch = Scratch::new("migration");
     let sink = Sink::start_at(SMARTHOST, SinkOptions::default());
     let mut walk = Walk { reader: PageReader::new(), sink, scratch, sent: 0, logged: 0 };
-    let steps = steps(&read_page());
+    let steps = page_steps(&read_page());
     assert!(steps.len() > 30, "the page has only {} steps", steps.len());
     for step in &steps {
         walk.take(step);
@@ -101,7 +101,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &PageStep) {
         let Some(mark) = self.reader.take(step) else { return };
         let who = mark.strip_prefix("mail: ").unwrap_or_else(|| panic!("nobody knows the mark {mark:?}"));
         let stage = format!("stage{}", self.sent);

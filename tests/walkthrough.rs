@@ -25,8 +25,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::support::{
-    Dialogue, FIELDS, Outcome, PATIENCE, PageReader, Scratch, Signature, Step, Verdict, dkimpy_in_dns, eventually,
-    installed, own, run, steps,
+    Dialogue, FIELDS, Outcome, PATIENCE, PageReader, PageStep, Scratch, Signature, Verdict, dkimpy_in_dns, eventually,
+    installed, own, page_steps, run,
 };
 
 /// Set where the commands are typed: in namespaces of the test's own.
@@ -78,7 +78,7 @@ fn walk() {
     leave_midnight_behind();
     install();
     let mut walk = Walk { reader: PageReader::new(), scratch: Scratch::new("walkthrough"), signed: BTreeMap::new() };
-    let steps = steps(&read_page());
+    let steps = page_steps(&read_page());
     assert!(steps.len() > 40, "the page has only {} steps", steps.len());
     for step in steps {
         walk.take(&step);
@@ -111,7 +111,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &PageStep) {
         let Some(mark) = self.reader.take(step) else { return };
         let (name, selectors) = mark.split_once(": ").unwrap_or((mark, ""));
         let selectors: Vec<String> =

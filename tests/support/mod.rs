@@ -53,7 +53,7 @@ pub(crate) use knot::{Knot, KnotSigning, Sections};
 pub(crate) use many::{KeysAre, Many};
 pub(crate) use messages::{Breaks, Change, Message, Mta, eight_bit_to_a_seven_bit_hop, message_set};
 pub(crate) use opendkim::OpenDkim;
-pub(crate) use page::{PATIENCE, PageReader, Step, steps};
+pub(crate) use page::{PATIENCE, PageReader, PageStep, page_steps};
 pub(crate) use postfix::{Postfix, PostfixOptions};
 pub(crate) use powerdns::PowerDns;
 pub(crate) use process::Server;

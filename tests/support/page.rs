@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Something that a page has the reader do, or that it says.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum PageStep {
     /// A command, and the lines that it prints.
     Command { typed: String, printed: Vec<String> },
     /// A file, and what is put at its end, or what it is to hold.
@@ -25,7 +25,7 @@ pub(crate) enum Step {
 }
 
 /// The marked parts of a page in their order.
-pub(crate) fn steps(page: &str) -> Vec<Step> {
+pub(crate) fn page_steps(page: &str) -> Vec<PageStep> {
     let mut steps = Vec::new();
     let mut rest = page;
     while let Some((_, after)) = rest.split_once("<!-- ") {
@@ -34,11 +34,11 @@ pub(crate) fn steps(page: &str) -> Vec<Step> {
         if mark == "run" {
             steps.extend(commands(block(after)));
         } else if let Some(path) = mark.strip_prefix("write ") {
-            steps.push(Step::File { path: path.into(), text: block(after).to_owned(), append: false });
+            steps.push(PageStep::File { path: path.into(), text: block(after).to_owned(), append: false });
         } else if let Some(path) = mark.strip_prefix("append ") {
-            steps.push(Step::File { path: path.into(), text: format!("\n{}", block(after)), append: true });
+            steps.push(PageStep::File { path: path.into(), text: format!("\n{}", block(after)), append: true });
         } else {
-            steps.push(Step::Mark(mark.to_owned()));
+            steps.push(PageStep::Mark(mark.to_owned()));
         }
     }
     steps
@@ -53,7 +53,7 @@ fn block(text: &str) -> &str {
 }
 
 /// Lines that begin with `# ` are typed, those with `> ` go on; the others are printed.
-fn commands(block: &str) -> Vec<Step> {
+fn commands(block: &str) -> Vec<PageStep> {
     let mut found = Vec::new();
     for line in block.lines() {
         if let Some(command) = line.strip_prefix("# ") {
@@ -66,7 +66,7 @@ fn commands(block: &str) -> Vec<Step> {
             None => printed.push(line.to_owned()),
         }
     }
-    found.into_iter().map(|(typed, printed)| Step::Command { typed, printed }).collect()
+    found.into_iter().map(|(typed, printed)| PageStep::Command { typed, printed }).collect()
 }
 
 /// The reader, who types commands and writes files; what is printed must be what the page says.
@@ -80,10 +80,10 @@ impl PageReader {
     }
 
     /// Takes a step that is no mark; the mark of one that is.
-    pub(crate) fn take<'s>(&mut self, step: &'s Step) -> Option<&'s str> {
+    pub(crate) fn take<'s>(&mut self, step: &'s PageStep) -> Option<&'s str> {
         eprintln!("{step:?}");
         match step {
-            Step::Command { typed, printed } => {
+            PageStep::Command { typed, printed } => {
                 let (said, code) = self.shell.run(typed);
                 let expected: Vec<String> = printed.iter().map(|line| normal(line)).collect();
                 let found: Vec<String> = said.iter().map(|line| normal(line)).collect();
@@ -92,13 +92,13 @@ impl PageReader {
                 assert_eq!(code, "0", "# {typed}\n{said}");
                 None
             }
-            Step::File { path, text, append } => {
+            PageStep::File { path, text, append } => {
                 let mut options = OpenOptions::new();
                 options.create(true).append(*append).write(true).truncate(!append);
                 options.open(path).unwrap().write_all(text.as_bytes()).unwrap();
                 None
             }
-            Step::Mark(mark) => Some(mark),
+            PageStep::Mark(mark) => Some(mark),
         }
     }
 }

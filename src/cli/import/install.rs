@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::cli::generate::RECORD_TTL;
 use crate::cli::init::{access, make_store, write_new};
-use crate::cli::parallel::in_order;
+use crate::cli::parallel::{Threads, in_order_on};
 use crate::cli::progress::progress_bar;
 use crate::clock::Clock;
 use crate::dkim::key::KeyId;
@@ -99,7 +99,9 @@ fn fill(staging: &Path, access: Access, text: &str, carried: &Carried) -> anyhow
     }
     let domains: Vec<&[CarriedKey]> = carried.keys.chunk_by(|one, other| one.domain == other.domain).collect();
     let bar = progress_bar(domains.len(), "domains");
-    in_order(
+    // What takes time is waiting for the disk.
+    in_order_on(
+        Threads::AlsoWaiting,
         &domains,
         |keys| commit(&store, keys, &uses),
         |_, committed| {

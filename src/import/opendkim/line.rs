@@ -55,7 +55,7 @@ impl<'a> Lines<'a> {
         let mut parents: Vec<&Entry> = plain.clone();
         parents.sort_by_key(|entry| std::cmp::Reverse(entry.key.matches('.').count()));
         for entry in &plain {
-            self.signed_as(&entry.key, &entry.key, key, &entry.place);
+            self.signed_as(&entry.key, &entry.key, key, None, &entry.place);
         }
         for entry in wild {
             if let Some(pattern) = self.pattern(&entry.key, &entry.place) {
@@ -63,14 +63,16 @@ impl<'a> Lines<'a> {
             }
         }
         for entry in parents.into_iter().filter(|_| below == Below::Sign) {
-            self.signed_as(&format!("*.{}", entry.key), &entry.key, key, &entry.place);
+            // For mail from below a domain OpenDKIM writes the domain into i=.
+            let signer = format!("@{}", entry.key);
+            self.signed_as(&format!("*.{}", entry.key), &entry.key, key, Some(&signer), &entry.place);
         }
     }
 
-    fn signed_as(&mut self, pattern: &str, domain: &str, key: &KeyEntry, place: &Place) {
+    fn signed_as(&mut self, pattern: &str, domain: &str, key: &KeyEntry, signer: Option<&str>, place: &Place) {
         if let Some(pattern) = self.pattern(pattern, place) {
             let key = key.signing_as(domain);
-            self.sign(pattern, &key, None, place);
+            self.sign(pattern, &key, signer, place);
         }
     }
 

@@ -71,8 +71,10 @@ impl Setup {
                 let parents = domain.match_indices('.').filter_map(|(at, _)| domain.get(at + 1..));
                 let parents = parents.filter(|_| *below == Below::Sign);
                 let signs = std::iter::once(domain).chain(parents).find(|name| domains.has(name));
-                let signature =
-                    |domain: &str| Signature { domain: domain.into(), selector: key.selector.clone(), identity: None };
+                let signature = |signing: &str| {
+                    let identity = (signing != domain).then(|| format!("@{signing}"));
+                    Signature { domain: signing.into(), selector: key.selector.clone(), identity }
+                };
                 signatures.extend(signs.map(signature));
             }
             Who::Table { lines, keys } => {

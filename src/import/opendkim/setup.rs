@@ -78,7 +78,7 @@ impl Setup {
         if settings.get("internalhosts").is_none() {
             let place = whole(path);
             let entry = |key: &str| Entry { key: key.into(), value: String::new(), place: place.clone() };
-            internal = DataSet::new(Kind::Exact, vec![entry("127.0.0.1")]);
+            internal = DataSet::new(Kind::Exact, vec![entry("127.0.0.1"), entry("::1")]);
         }
         let (peers, mta, macros) = (list("peerlist"), list("mta"), list("macrolist"));
         let (unsigned_recipients, exempt) = (list("dontsignmailto"), list("exemptdomains"));

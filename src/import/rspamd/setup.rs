@@ -73,7 +73,7 @@ pub(super) enum Who {
     /// Domains, each with its selectors and key files.
     Domains(BTreeMap<DomainName, Vec<Signing>>),
     /// Tables as OpenDKIM has them.
-    Tables(opendkim::Setup),
+    Tables(Box<opendkim::Setup>),
     Nobody,
 }
 
@@ -219,7 +219,7 @@ fn who<S: Sources>(options: &Options, domains: &[DomainName], reader: &mut Reade
         let signing = signing.into_iter().map(row).collect();
         let keys = keys.into_iter().map(with_selector).collect();
         let base = reader.directory.to_owned();
-        return Who::Tables(opendkim::Setup::of_tables(&base, signing, keys, reader.findings));
+        return Who::Tables(Box::new(opendkim::Setup::of_tables(&base, signing, keys, reader.findings)));
     }
     match by_domain(options, domains, reader) {
         Some(found) => Who::Domains(found),

@@ -266,7 +266,8 @@ impl Parser<'_> {
 
     /// `<<EOD`, lines, and `EOD` on a line of its own.
     fn lines(&mut self) -> Result<String, SyntaxError> {
-        (self.next(), self.next());
+        self.next();
+        self.next();
         let end = self.while_fits(|letter| letter.is_ascii_uppercase());
         self.while_fits(|letter| letter != '\n');
         self.next();
