@@ -87,7 +87,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PARAMETER")]
     parameter: Vec<String>,
 
-    /// The [[listener]] it comes through, by its name or socket.
+    /// The `[[listener]]` it comes through, by its name or socket.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
 

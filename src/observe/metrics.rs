@@ -20,7 +20,7 @@ use super::tally::{ACTIONS, ALGORITHMS};
 use super::traffic::Breakage;
 use crate::policy::{Action, Decision, OnFailure, OnUnsignable, Reason, Warning};
 
-/// What [`write`] writes, as HTTP names it.
+/// What [`write()`] writes, as HTTP names it.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A label and its value.

@@ -37,7 +37,7 @@ pub enum Found<K> {
     Unavailable,
 }
 
-/// The search for the keys of one message. Ask [`Search::next`] for a domain, tell what was found with
+/// The search for the keys of one message. Ask it for a domain, tell what was found with
 /// [`Hunt::answer`], until there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
