@@ -11,6 +11,7 @@
 //! keys it began with; nothing here outlives a message but the cache.
 
 mod admission;
+mod answer;
 mod beside;
 mod explain;
 mod key_lookup;
@@ -20,10 +21,11 @@ mod signing_pool;
 mod transaction;
 
 pub use admission::{Admission, ClientId, Held, InProgress, Speed};
+pub use answer::Answer;
 pub use beside::{SIGNATURE_FIELD, report_comparisons};
 pub use explain::{QuestionError, add_keys, body_warnings, explain};
 pub use key_lookup::{Found, KeyLookup};
 pub use prepare::{found, keys_of, prepare_all, settings};
 pub use running::Running;
 pub use signing_pool::{Made, Overloaded, Pending, Signatures, SigningPool, sign_all};
-pub use transaction::{AfterHeader, Answer, Filter, Judged, Signing, Transaction};
+pub use transaction::{AfterHeader, Filter, Judged, Signing, Transaction};

@@ -10,16 +10,16 @@ use jiff::Timestamp;
 use tracing::Level;
 
 use super::admission::{Admission, ClientId, Held};
+use super::answer::Answer;
 use super::beside::{Beside, Others, Part, SIGNATURE_FIELD, SignAgain, resolve};
 use super::key_lookup::{Found, KeyLookup};
-use super::prepare::{SignedBy, found, keys_of, prepare_all, settings};
+use super::prepare::{found, keys_of, prepare_all, settings};
 use super::running::Running;
 use super::signing_pool::{Made, Overloaded, Pending, SigningPool};
 use crate::admission::Busy;
 use crate::clock::Clock;
 use crate::config::{Config, DomainSettings, Listener};
-use crate::control::Spent;
-use crate::dkim::{Algorithm, BodyHasher, BodyHashes, SignatureField};
+use crate::dkim::{Algorithm, BodyHasher, BodyHashes};
 use crate::evidence::Recorder;
 use crate::keystore::{ActiveKey, DomainKeys, KeyStore};
 use crate::message::{Headers, Spacing};
@@ -27,7 +27,7 @@ use crate::milter::HeaderChanges;
 use crate::names::{DomainName, QueueId};
 use crate::observe::line::{Line, Value};
 use crate::observe::log::Logger;
-use crate::observe::recorder::{self, Recorded};
+use crate::observe::recorder;
 use crate::observe::tally::Tally;
 use crate::observe::traffic::Present;
 use crate::policy::{
@@ -83,7 +83,7 @@ pub struct Transaction {
     /// Who submits it, as far as room is shared out; none before that is asked.
     client: Option<ClientId>,
     /// What there was no room or time for, where that is why the message is deferred.
-    busy: Option<Busy>,
+    pub(super) busy: Option<Busy>,
     /// Whether a header too large to be kept had a Received field that means relayed.
     was_relayed: bool,
     pub(super) mta: Mta,
@@ -92,20 +92,20 @@ pub struct Transaction {
     pub(super) rule: Option<Decider>,
     pub(super) part: Part,
     /// Who logged in, where that is why the message is not signed.
-    login: Option<String>,
+    pub(super) login: Option<String>,
     pub(super) warnings: Warnings,
     /// The MTA's client.
-    peer: Peer,
+    pub(super) peer: Peer,
     /// When it began.
-    began: Instant,
+    pub(super) began: Instant,
     /// How long the MTA has waited for our answers to this message.
-    waited: Duration,
+    pub(super) waited: Duration,
     /// How much of that was for keys.
-    finding_keys: Duration,
+    pub(super) finding_keys: Duration,
     /// How much of that was for a signing thread to be free.
-    waiting: Duration,
+    pub(super) waiting: Duration,
     /// How much of that was for signatures to be made.
-    signing: Duration,
+    pub(super) signing: Duration,
     /// Counts it as being in progress.
     present: Option<Present>,
 }
@@ -148,25 +148,6 @@ pub enum AfterHeader {
     Answered(Answer),
     /// The body.
     Body(Box<Signing>),
-}
-
-/// The end of a message.
-#[derive(Debug)]
-pub struct Answer {
-    message: Box<Transaction>,
-    body_octets: u64,
-    /// What was decided.
-    pub decision: Decision,
-    /// What would have been decided, if we did not stand in the shadow of another signer.
-    would: Option<Decision>,
-    /// The DKIM-Signature fields to delete before anything is inserted, in this order: each counted from 1 at the top.
-    pub removed: Vec<u32>,
-    /// How another signer and we differ, if both were held against each other.
-    beside: Option<Beside>,
-    /// The fields to insert at the top, in this order: the last then stands topmost.
-    pub signatures: Vec<SignatureField>,
-    /// For which domain and with which key, in the same order.
-    keys: Vec<SignedBy>,
 }
 
 impl<S: KeyStore + 'static> Filter<S> {
@@ -644,105 +625,5 @@ impl Signing {
     pub fn body(&mut self, piece: &[u8]) {
         self.body.update(piece);
         self.fragile.update(piece);
-    }
-}
-
-impl Answer {
-    fn recorded(&self, queue_id: Option<&QueueId>, at: Timestamp, total: Duration) -> Recorded {
-        let message = &self.message;
-        let policy = &message.running.policy;
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let ours = message.finding_keys.saturating_add(message.waiting).saturating_add(message.signing);
-        // In the shadow of another signer they are made, and not inserted.
-        let inserted = if self.decision.action == Action::Sign { self.keys.as_slice() } else { &[] };
-        Recorded {
-            at,
-            queue_id: queue_id.cloned(),
-            decision: self.decision,
-            would: self.would,
-            busy: message.busy.map(Busy::code),
-            origin: message.origin,
-            client: message.peer,
-            from: message.author.as_ref().map(|author| author.domain.clone()),
-            login: message.login.clone(),
-            rule: message.rule.map(|rule| (policy.label(rule), policy.line(rule))),
-            signatures: inserted
-                .iter()
-                .rev()
-                .map(|(domain, key)| (domain.clone(), key.selector.clone(), key.algorithm))
-                .collect(),
-            warnings: message.warnings,
-            bytes: message.headers.octets() as u64 + self.body_octets,
-            spent: Spent {
-                total: micros(total),
-                reading: micros(total.saturating_sub(message.waited)),
-                keys: micros(message.finding_keys),
-                waiting: micros(message.waiting),
-                signing: micros(message.signing),
-                other: micros(message.waited.saturating_sub(ours)),
-            },
-        }
-    }
-
-    /// Decides for that reason; in the shadow of another signer, nothing is done.
-    fn decide(&mut self, reason: Reason) {
-        (self.decision, self.would) = self.message.decide_in_part(reason);
-    }
-
-    fn line(&self, queue_id: Option<&QueueId>, clock: &Clock) -> Line {
-        let message = &self.message;
-        let mut fields = Vec::with_capacity(12);
-        if let Some(queue_id) = queue_id {
-            fields.push(("queue_id", Value::Text(queue_id.as_str().to_owned())));
-        }
-        fields.push(("decision", Value::Name(self.decision.action.as_str())));
-        fields.push(("reason", Value::Name(self.decision.reason.code())));
-        if let Some(part) = message.part.name() {
-            fields.push(("mode", Value::Name(part)));
-        }
-        if let Some(would) = self.would {
-            fields.push(("would", Value::Name(would.action.as_str())));
-            fields.push(("would_reason", Value::Name(would.reason.code())));
-        }
-        fields.push(("origin", Value::Name(message.origin.as_str())));
-        if let Some(busy) = message.busy {
-            fields.push(("busy", Value::Name(busy.code())));
-        }
-        if let Some(author) = &message.author {
-            fields.push(("from", Value::Text(author.domain.to_string())));
-        }
-        if let Some(login) = &message.login {
-            fields.push(("login", Value::Text(login.clone())));
-        }
-        if let Some(rule) = message.rule {
-            fields.push(("rule", Value::Text(message.running.policy.label(rule))));
-        }
-        if !self.keys.is_empty() {
-            let list = |name: fn(&ActiveKey) -> &str| {
-                self.keys.iter().rev().map(|(_, key)| name(key)).collect::<Vec<_>>().join(",")
-            };
-            let mut domains: Vec<&str> = self.keys.iter().rev().map(|(domain, _)| domain.as_str()).collect();
-            // One domain stands once, several as often as they sign.
-            domains.dedup();
-            if domains.len() > 1 {
-                domains = self.keys.iter().rev().map(|(domain, _)| domain.as_str()).collect();
-            }
-            fields.push(("d", Value::Text(domains.join(","))));
-            fields.push(("s", Value::Text(list(|key| key.selector.as_str()))));
-            fields.push(("a", Value::Text(list(|key| key.algorithm.a_tag()))));
-        }
-        if let Some(beside) = &self.beside {
-            beside.append_to(&mut fields);
-        }
-        if !self.removed.is_empty() {
-            fields.push(("replaced", Value::Number(self.removed.len() as u64)));
-        }
-        if !message.warnings.is_empty() {
-            let codes: Vec<&str> = message.warnings.iter().map(Warning::code).collect();
-            fields.push(("warnings", Value::Text(codes.join(","))));
-        }
-        fields.push(("bytes", Value::Number(message.headers.octets() as u64 + self.body_octets)));
-        fields.push(("us", Value::Number(message.waited.as_micros() as u64)));
-        Line { at: clock.now(), level: Level::INFO, message: "message".into(), fields }
     }
 }
