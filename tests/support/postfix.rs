@@ -31,12 +31,14 @@ pub(crate) struct Postfix {
     scratch: Scratch,
 }
 
+/// A port that was free may be another's by the time that Postfix binds it; then it ends.
+const PORTS_TRIED: usize = 3;
+
 impl Postfix {
     pub(crate) fn start(options: &PostfixOptions) -> Self {
         tools::need_root();
         let postfix = tools::installed(&["/usr/sbin/postfix"], "postfix");
         let scratch = Scratch::new("postfix");
-        let (port, submission_port) = (free_port(), free_port());
         let (configuration, queue, state) = (scratch.folder("etc"), scratch.folder("spool"), scratch.folder("state"));
         tools::run(Command::new("chown").arg("postfix").arg(&state));
         scratch.write(
@@ -81,15 +83,26 @@ impl Postfix {
                 settings = options.settings,
             ),
         );
-        scratch.write("etc/master.cf", master_cf(port, submission_port));
-        let mut master =
-            Server::start(Command::new(postfix).arg("-c").arg(&configuration).arg("start-fg"), &scratch.join("output"));
         let log = scratch.join("maillog");
-        master.wait_until("Postfix to listen", || {
-            fs::read_to_string(&log).is_ok_and(|log| log.contains("daemon started"))
-                && std::net::TcpStream::connect(("127.0.0.1", submission_port)).is_ok()
-        });
-        Self { master, port, submission_port, scratch }
+        for _ in 0..PORTS_TRIED {
+            let (port, submission_port) = (free_port(), free_port());
+            scratch.write("etc/master.cf", master_cf(port, submission_port));
+            let mut command = Command::new(&postfix);
+            let mut master =
+                Server::start(command.arg("-c").arg(&configuration).arg("start-fg"), &scratch.join("output"));
+            let is_listening = || {
+                fs::read_to_string(&log).is_ok_and(|log| log.contains("daemon started"))
+                    && std::net::TcpStream::connect(("127.0.0.1", submission_port)).is_ok()
+            };
+            let listens = eventually("Postfix to listen", Duration::from_secs(20), || match is_listening() {
+                true => Some(true),
+                false => master.has_ended().then_some(false),
+            });
+            if listens {
+                return Self { master, port, submission_port, scratch };
+            }
+        }
+        panic!("Postfix does not start: {}", fs::read_to_string(&log).unwrap_or_default());
     }
 
     /// The port mail from other hosts comes to.

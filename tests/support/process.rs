@@ -45,6 +45,11 @@ impl Server {
         });
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
