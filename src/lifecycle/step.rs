@@ -249,12 +249,18 @@ fn mail_under_way(binding: &Binding, state: &Retiring, waited: u64, given: &Circ
     // What was taken in is in `not_withdrawn_before`. Once more it would lengthen the wait for ever, were it in the future.
     let news = given.last_used_whole().filter(|used| state.last_used != Some(*used));
     let used_after = news.map_or(0, |used| match state.last_used {
-        // It was written down late, or the clock was set back since the key retired: when that was, nobody can say.
-        Some(_) if used <= state.since => waited,
+        Some(_) if used <= state.since && !was_written_late(used, state, waited, given) => waited,
         _ => span(state.since, used).min(waited),
     });
     let known = span(state.since, state.not_withdrawn_before);
     if used_after > 0 { known.max(retirement(binding, given, used_after)) } else { known }
+}
+
+/// Whether a use from just before a key retired was written down only after that: daemons write each minute. Not if the clock
+/// was set back since, for then nobody can say when it was.
+fn was_written_late(used: Timestamp, state: &Retiring, waited: u64, given: &Circumstances<'_>) -> bool {
+    let is_of_one_clock = later(state.since, waited).duration_since(given.now.wall) <= TOLERATED;
+    is_of_one_clock && state.since.duration_since(used) <= TOLERATED
 }
 
 impl Circumstances<'_> {

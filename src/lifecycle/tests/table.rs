@@ -213,6 +213,7 @@ fn evidence_that_changes_tells_of_a_use_whatever_its_clock_said() {
     };
     let unused = 10 * 86400;
     assert_eq!(with(0), unused, "nothing new");
+    assert_eq!(with(100 * DAY - 30), unused, "written down late");
     assert_eq!(with(50 * DAY), 14 * 86400 + 3600, "it retired while the clock was ahead");
 }
 
