@@ -202,19 +202,20 @@ fn evidence_of_use_lengthens_the_wait_and_never_shortens_it() {
 #[test]
 fn evidence_that_changes_tells_of_a_use_whatever_its_clock_said() {
     let schedule = Schedule::default();
-    let mut retiring = binding(StateName::Retiring, &at(100 * DAY));
+    let mut retiring = binding(StateName::Retiring, &at(0));
     let State::Retiring(state) = &mut retiring.state else { panic!() };
-    (state.withdrawal_begun, state.last_used) = (None, Some(at(0).wall));
-    retiring.witness = Some(at(100 * DAY).begin());
-    let now = at(105 * DAY);
-    let with = |last_used: i64| {
-        let given = Circumstances { last_used: Some(at(last_used).wall), ..given(&now, &schedule) };
+    (state.withdrawal_begun, state.last_used) = (None, Some(at(-900).wall));
+    let with = |last_used: i64, now: &Witnessed| {
+        let given = Circumstances { last_used: Some(at(last_used).wall), ..given(now, &schedule) };
         crate::lifecycle::remaining(&retiring, &given)
     };
-    let unused = 10 * 86400;
-    assert_eq!(with(0), unused, "nothing new");
-    assert_eq!(with(100 * DAY - 30), unused, "written down late");
-    assert_eq!(with(50 * DAY), 14 * 86400 + 3600, "it retired while the clock was ahead");
+    let now = at(5 * DAY);
+    let (unused, used_now) = (10 * 86400, 14 * 86400 + 3600);
+    assert_eq!(with(-900, &now), unused, "nothing new");
+    assert_eq!(with(-30, &now), unused, "written down late");
+    assert_eq!(with(-600, &now), used_now, "later than anything is written down");
+    let set_back = Witnessed { wall: at(4 * DAY).wall, ..now };
+    assert_eq!(with(-30, &set_back), used_now, "it retired while the clock was ahead");
 }
 
 #[test]
